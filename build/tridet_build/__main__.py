@@ -1,0 +1,5 @@
+"""``python -m tridet_build``."""
+
+from tridet_build._cli import main
+
+main()

@@ -1,0 +1,213 @@
+"""The serving graph: a detector's ONNX with everything cheap on a GPU and dear in Python around it.
+
+In goes ``images`` UINT8 [N, S, S, 3] BGR; out come the K best ``boxes``, ``scores`` and
+``class_ids`` (see the contract). In front: cast, HWC to CHW, BGR to RGB, division by 255. Behind:
+best class per anchor, TopK, and the box decode of those K only. All of it computes in FP32,
+whatever precision the detector inside has.
+
+The two ends are written in ONNX's own text form and joined by ``onnx.compose``.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import onnx
+from onnx import TensorProto, compose, parser
+from tridet import _contract as contract
+
+from tridet_build._exceptions import GraphError
+
+# Split takes its sizes as an input since 13; older exports would need a second text.
+_OLDEST_OPSET: Final = 13
+_FLOATS: Final[dict[int, str]] = {TensorProto.FLOAT: "float", TensorProto.FLOAT16: "float16"}
+
+# The cast comes first: TensorRT refuses to transpose UINT8.
+_FRONT: Final = """
+tridet_front (uint8[batch, {size}, {size}, 3] {IMAGES})
+    => ({float}[batch, 3, {size}, {size}] planes)
+<int64[3] bgr_to_rgb = {{2, 1, 0}}, float white = {{255}}>
+{{
+    pixels = Cast <to = 1> ({IMAGES})
+    bgr = Transpose <perm = [0, 3, 1, 2]> (pixels)
+    rgb = Gather <axis = 1> (bgr, bgr_to_rgb)
+    unit = Div (rgb, white)
+    planes = Cast <to = {float_id}> (unit)
+}}
+"""
+
+# ReduceMax takes its axes as an input since opset 18, as an attribute before.
+_BACK: Final = """
+tridet_back ({float}[batch, {channels}, {anchors}] raw)
+    => (float[batch, {k}, 4] {BOXES}, float[batch, {k}] {SCORES}, int32[batch, {k}] {CLASS_IDS})
+<int64[2] box_and_classes = {{4, {classes}}}, int64[1] class_axis = {{1}}, int64[1] k = {{{k}}},
+ int64[3] four_rows = {{1, 4, 1}}, int64[2] centre_and_size = {{2, 2}}, float half = {{0.5}}>
+{{
+    raw32 = Cast <to = 1> (raw)
+    centres, confidences = Split <axis = 1> (raw32, box_and_classes)
+    best = {reduce_max}
+    best_class = ArgMax <axis = 1, keepdims = 0> (confidences)
+    {SCORES}, anchor = TopK <axis = 1> (best, k)
+    class_id = GatherElements <axis = 1> (best_class, anchor)
+    {CLASS_IDS} = Cast <to = 6> (class_id)
+    anchor_row = Unsqueeze (anchor, class_axis)
+    anchor_rows = Tile (anchor_row, four_rows)
+    kept = GatherElements <axis = 2> (centres, anchor_rows)
+    kept_boxes = Transpose <perm = [0, 2, 1]> (kept)
+    centre, size = Split <axis = 2> (kept_boxes, centre_and_size)
+    reach = Mul (size, half)
+    low = Sub (centre, reach)
+    high = Add (centre, reach)
+    {BOXES} = Concat <axis = 2> (low, high)
+}}
+"""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What the two ends must fit: names and element types of the detector's input and output."""
+
+    images: str
+    images_type: int
+    raw: str
+    raw_type: int
+    anchors: int
+
+
+def serving_graph(
+    weights: Path, *, input_size: int, classes: int, candidates: int
+) -> onnx.ModelProto:
+    """Wrap a detector's ONNX.
+
+    Args:
+        weights: ONNX in Ultralytics' detection layout: one input [N, 3, S, S], one output
+            [N, 4 + C, A]: centre x, centre y, width, height in pixels, then C class scores.
+        input_size: S, in pixels.
+        classes: C, the number of labels.
+        candidates: K, at most A.
+
+    Returns:
+        A checked model with a dynamic batch axis and the original metadata.
+
+    Raises:
+        GraphError: not an ONNX file, or its inputs and outputs are not of that layout; says how.
+    """
+    detector = _load(weights)
+    try:
+        layout = _layout(detector, input_size, classes, candidates)
+        model = _wrap(detector, layout, input_size, classes, candidates)
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise GraphError(f"{weights}: the serving graph is invalid: {_one_line(error)}") from None
+    except GraphError as error:
+        raise GraphError(f"{weights}: {error}") from None
+    return model
+
+
+def _load(weights: Path) -> onnx.ModelProto:
+    try:
+        model = onnx.load(weights)
+        onnx.checker.check_model(model)
+    except FileNotFoundError:
+        raise GraphError(f"{weights}: no such file") from None
+    except Exception as error:  # protobuf raises its own types on a damaged file
+        raise GraphError(f"{weights}: not a readable ONNX model: {_one_line(error)}") from None
+    opset = _opset(model)
+    if opset < _OLDEST_OPSET:
+        raise GraphError(f"{weights}: expected opset {_OLDEST_OPSET} or newer, got {opset}")
+    return model
+
+
+def _layout(model: onnx.ModelProto, input_size: int, classes: int, candidates: int) -> _Layout:
+    """Recognize the detection layout, or say how the model differs from it."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [tensor for tensor in model.graph.input if tensor.name not in weights]
+    outputs = list(model.graph.output)
+    found = f"got {' '.join(map(_signature, inputs))} -> {' '.join(map(_signature, outputs))}"
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise GraphError(f"expected one input and one output, {found}")
+    batch, *frame = _shape(inputs[0])
+    _, *prediction = _shape(outputs[0])
+    if frame != [3, input_size, input_size]:
+        raise GraphError(f"expected an input [N, 3, {input_size}, {input_size}], {found}")
+    if isinstance(batch, int):
+        raise GraphError(
+            f"expected a dynamic batch axis, {found}; export again with a dynamic batch"
+        )
+    if len(prediction) != 2 or prediction[0] != 4 + classes or not isinstance(prediction[1], int):
+        raise GraphError(
+            f"expected an output [N, {4 + classes}, anchors] (4 box values and {classes} labels), "
+            f"{found}"
+        )
+    if candidates > prediction[1]:
+        raise GraphError(
+            f"candidates: expected at most {prediction[1]} (anchors), got {candidates}"
+        )
+    types = [tensor.type.tensor_type.elem_type for tensor in (inputs[0], outputs[0])]
+    if not set(types) <= _FLOATS.keys():
+        raise GraphError(f"expected float or float16 tensors, {found}")
+    return _Layout(inputs[0].name, types[0], outputs[0].name, types[1], prediction[1])
+
+
+def _wrap(
+    detector: onnx.ModelProto, layout: _Layout, size: int, classes: int, k: int
+) -> onnx.ModelProto:
+    opset = _opset(detector)
+    names = vars(contract)
+    front = _FRONT.format(
+        **names, size=size, float=_FLOATS[layout.images_type], float_id=layout.images_type
+    )
+    back = _BACK.format(
+        **names,
+        float=_FLOATS[layout.raw_type],
+        channels=4 + classes,
+        anchors=layout.anchors,
+        classes=classes,
+        k=k,
+        reduce_max=(
+            "ReduceMax <keepdims = 0> (confidences, class_axis)"
+            if opset >= 18
+            else "ReduceMax <axes = [1], keepdims = 0> (confidences)"
+        ),
+    )
+    # The detector's own names may be ours too (Ultralytics calls its input "images").
+    inner = compose.add_prefix(detector, "detector/")
+    head = [(f"detector/{layout.raw}", "raw")]
+    joined = compose.merge_models(
+        _parse(front, detector), inner, io_map=[("planes", f"detector/{layout.images}")]
+    )
+    model = compose.merge_models(joined, _parse(back, detector), io_map=head)
+    model.graph.name = detector.graph.name
+    model.producer_name = "tridet"
+    return model
+
+
+def _parse(text: str, like: onnx.ModelProto) -> onnx.ModelProto:
+    graph = parser.parse_graph(text)
+    for node in graph.node:
+        node.name = f"{graph.name}/{node.output[0]}"
+    # merge_models joins models of one IR version only, and keeps the union of their opsets.
+    model = onnx.helper.make_model(graph, opset_imports=like.opset_import)
+    model.ir_version = like.ir_version
+    return model
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return max((entry.version for entry in model.opset_import if not entry.domain), default=0)
+
+
+def _shape(tensor: onnx.ValueInfoProto) -> list[int | str | None]:
+    """Return the axes: a number where fixed, a name or None where dynamic."""
+    return [
+        axis.dim_value if axis.HasField("dim_value") else axis.dim_param or None
+        for axis in tensor.type.tensor_type.shape.dim
+    ]
+
+
+def _signature(tensor: onnx.ValueInfoProto) -> str:
+    kind = TensorProto.DataType.Name(tensor.type.tensor_type.elem_type).lower()
+    return f"{tensor.name} {kind} {_shape(tensor)}".replace("'", "").replace("None", "?")
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,185 @@
+"""The manifest of a detector, ``models/<name>/detector.toml``: the one place for each of its facts.
+
+Parsed into frozen dataclasses here and nowhere else. Later stages take a :class:`Manifest` and can
+rely on it: types, ranges and the files it names have been checked.
+"""
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic_core import ErrorDetails
+
+from tridet_build._exceptions import ManifestError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MANIFEST_FILE = "detector.toml"
+
+_CONFIG = ConfigDict(extra="forbid", strict=True)
+_Fraction = Annotated[float, Field(ge=0, le=1)]
+# What Triton and every file system take as a folder name, and a shell needs no quotes for.
+_Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+_Label = Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Thresholds:
+    """Defaults of the request parameters; see the contract for their meaning."""
+
+    conf: _Fraction = 0.25
+    iou: _Fraction = 0.7
+    max_det: PositiveInt = 300
+    agnostic: bool = False
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Batch:
+    """Batch sizes to optimize the detector for, and how long a request may wait for company."""
+
+    opt: PositiveInt = 8
+    max: PositiveInt = 16
+    delay_us: Annotated[int, Field(ge=0)] = 500
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Batch":
+        if self.opt > self.max:
+            raise ValueError(f"expected opt <= max, got opt = {self.opt} and max = {self.max}")
+        return self
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Instances:
+    """How many copies of each step run side by side; a shared step takes the largest wish."""
+
+    preprocess: PositiveInt = 2
+    detector: PositiveInt = 1
+    nms: PositiveInt = 1
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Limits:
+    """What the server refuses rather than serve late or at any cost."""
+
+    max_pixels: PositiveInt = 64_000_000
+    queue_size: PositiveInt = 128
+    queue_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Manifest:
+    """One detector.
+
+    Attributes:
+        name: folder name and name of the ensemble that is served.
+        task: what the model does; ``detect`` only so far.
+        weights: ONNX file, absolute (relative to the manifest in the file).
+        input_size: side of the square input, in pixels, a multiple of 32.
+        labels: class names; the index is the class id.
+        candidates: K, how many of the best-scoring anchors leave the serving graph for NMS.
+        precision: precision of the weights file.
+        threads: CPU threads of one ONNX Runtime session; 0 takes all cores.
+    """
+
+    name: _Name
+    weights: Path
+    labels: Annotated[tuple[_Label, ...], Field(min_length=1)]
+    task: Literal["detect"] = "detect"
+    input_size: Annotated[int, Field(ge=32, le=4096, multiple_of=32)] = 640
+    candidates: Annotated[int, Field(ge=1, le=30_000)] = 300
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    threads: Annotated[int, Field(ge=0)] = 0
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    batch: Batch = field(default_factory=Batch)
+    instances: Instances = field(default_factory=Instances)
+    limits: Limits = field(default_factory=Limits)
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> "Manifest":
+        twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
+        if twice:
+            raise ValueError(f"labels: expected different names, got {', '.join(twice)} twice")
+        return self
+
+
+_MANIFEST = TypeAdapter(Manifest)
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Read one manifest.
+
+    Args:
+        path: a ``detector.toml`` or the folder that holds it.
+
+    Raises:
+        ManifestError: no such file, not TOML, an unknown or missing key, a value of the wrong type
+            or out of range, or a weights file that does not exist.
+    """
+    if path.is_dir():
+        path = path / MANIFEST_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ManifestError(f"{path}: no such manifest") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot be read: {error}") from None
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ManifestError(f"{path}: not valid TOML: {error}") from None
+    try:
+        # By way of JSON, where strict still takes an array for a tuple and a string for a path,
+        # but not "8" for a number.
+        manifest = _MANIFEST.validate_json(json.dumps(table, default=str))
+    except ValidationError as error:
+        raise ManifestError(f"{path}: {_one_line(error)}") from None
+    manifest = replace(manifest, weights=(path.parent / manifest.weights).resolve())
+    if not manifest.weights.is_file():
+        raise ManifestError(f"{path}: weights: expected a file, found none at {manifest.weights}")
+    return manifest
+
+
+def load_manifests(paths: Iterable[Path]) -> list[Manifest]:
+    """Read several manifests and check that their names differ.
+
+    Raises:
+        ManifestError: as :func:`load_manifest`; or two detectors have one name.
+    """
+    manifests: dict[str, Manifest] = {}
+    for path in paths:
+        manifest = load_manifest(path)
+        if manifest.name in manifests:
+            raise ManifestError(
+                f"{path}: name: {manifest.name!r} is another detector's name already"
+            )
+        manifests[manifest.name] = manifest
+    return list(manifests.values())
+
+
+def _one_line(error: ValidationError) -> str:
+    return "; ".join(_problem(problem) for problem in error.errors(include_url=False))
+
+
+def _problem(problem: ErrorDetails) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    match problem["type"]:
+        case "missing":
+            return f"{key}: required key is missing"
+        case "unexpected_keyword_argument":
+            return f"{key}: unknown key"
+        case "value_error":  # raised by a validator above, which names the keys
+            return f"{key}: ".lstrip(": ") + problem["msg"].removeprefix("Value error, ")
+        case "dataclass_type":
+            return f"{key}: expected a table, got {problem['input']!r}"
+        case _:
+            return (
+                f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
+            )

@@ -1,0 +1,5 @@
+"""Sources of the server's Python steps. Copied into version folders by ``tridet_build.repository``.
+
+The ``*_model.py`` files are Triton adapters and import only inside a Triton Python backend; the
+maths stands beside them in modules that import anywhere.
+"""
