@@ -1,5 +1,11 @@
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
+from serve import LocalServer
+from stub_onnx import write_detector
+from tridet_build.manifest import load_manifests
+from tridet_build.repository import write
 
 # These machines are shared; a slow moment is no failure.
 settings.register_profile("tridet", deadline=None)
@@ -8,3 +14,14 @@ settings.load_profile("tridet")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden")
+
+
+@pytest.fixture(scope="session")
+def stub_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """A real tritonserver with the stand-in detectors ``small`` (64 px) and ``large`` (640 px)."""
+    root = tmp_path_factory.mktemp("stub server")
+    write_detector(root / "small", "[limits]\nmax_pixels = 250000\n[batch]\nopt = 2\nmax = 4\n")
+    write_detector(root / "large", "[thresholds]\nconf = 0.05\n", size=640)
+    write(load_manifests([root / "small", root / "large"]), root / "repository")
+    with LocalServer(root / "repository") as server:
+        yield server

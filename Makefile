@@ -1,0 +1,84 @@
+# tridet: the front door. `make` or `make help` lists the targets.
+
+# The first Python that the server extra supports; `make PYTHON=/path/to/python3.11 demo` overrides.
+PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
+	$$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+	&& echo $$python && break; done)
+MODELS ?= models
+SOURCES ?= models/pcb/samples
+ARGS ?=
+
+BIN := .venv/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format serve detect bench repository setup setup-dev constraints clean distclean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
+		while IFS="$$(printf '\t')" read -r name text; do printf '  %-13s %s\n' "$$name" "$$text"; done
+
+demo: setup ## Serve the default detector on a real tritonserver and annotate six boards
+	@$(BIN)/python tools/demo.py
+
+serve: repository ## Serve every detector in MODELS on this machine (ARGS="--help" for options)
+	@$(BIN)/python tools/serve.py $(ARGS)
+
+detect: setup ## Detect in SOURCES with the server that `make serve` runs; pictures go to out/detect
+	@$(BIN)/tridet detect $(SOURCES) --save out/detect $(ARGS)
+
+repository: setup ## Render model_repository/ from the manifests in MODELS
+	@$(BIN)/tridet-build repository --models "$(MODELS)"
+
+bench: setup-dev ## Measure tridet beside two other ways to serve; prints the tables of docs/performance.md
+	@$(BIN)/python tools/bench.py $(ARGS)
+
+test: setup-dev ## Run all tests, the real tritonserver included
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup-dev ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: setup-dev ## Rewrite the sources in the project's style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+setup: .venv/.server ## Install the client and the local server into .venv
+
+setup-dev: .venv/.dev ## Install the test tools as well
+
+constraints: setup-dev ## Pin the newest versions that pyproject.toml allows
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --extra server \
+		--extra dev --no-header --no-annotate pyproject.toml --output-file constraints.txt
+
+clean: ## Remove what was made, but not .venv
+	rm -rf out runs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f model_repository/*_detector/1/model.onnx
+
+distclean: clean ## Remove .venv too
+	rm -rf .venv
+
+.venv/pyvenv.cfg:
+	@test -n "$(PYTHON)" || { echo "make: error: expected Python 3.10, 3.11 or 3.12 on PATH, found none" >&2; exit 1; }
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "make: error: $(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+.venv/.server: .venv/pyvenv.cfg pyproject.toml constraints.txt
+	@echo "Installing the client and the local server (about a minute)"
+	@$(INSTALL) --editable '.[server]'
+	@$(call FIX_OPENCV)
+	@touch $@
+
+.venv/.dev: .venv/.server
+	@echo "Installing the test tools"
+	@$(INSTALL) --editable '.[dev]'
+	@$(call FIX_OPENCV)
+	@touch $@
+
+# opencv-python wants libGL, which servers and containers lack; the headless build of the same version
+# puts the same module in its place.
+FIX_OPENCV = $(BIN)/python -c 'import cv2' 2>/dev/null || $(INSTALL) --no-deps --force-reinstall \
+	"opencv-python-headless==$$($(BIN)/python -c 'from importlib.metadata import version; print(version("opencv-python"))')"
