@@ -27,21 +27,22 @@ SERVING_GRAPH: Final = "model.onnx"
 
 _STEPS: Final = Path(steps.__file__).parent
 _SHARED: Final = Path(tridet.__file__).parent
-# What stands in the version folder of each kind of step: its name there, and its source.
+# What stands in the version folder of each kind of step: its name there, and its source. A version
+# folder comes last on the Python path of its step, so the names must be nobody else's.
 _PREPROCESS: Final = {
     "model.py": _STEPS / "preprocess_model.py",
-    "contract.py": _SHARED / "_contract.py",
-    "decode.py": _SHARED / "_decode.py",
-    "letterbox.py": _SHARED / "_letterbox.py",
+    "tridet_contract.py": _SHARED / "_contract.py",
+    "tridet_decode.py": _SHARED / "_decode.py",
+    "tridet_letterbox.py": _SHARED / "_letterbox.py",
 }
 _NMS: Final = {
     "model.py": _STEPS / "nms_model.py",
-    "contract.py": _SHARED / "_contract.py",
-    "suppression.py": _STEPS / "suppression.py",
+    "tridet_contract.py": _SHARED / "_contract.py",
+    "tridet_suppression.py": _STEPS / "suppression.py",
 }
 _DETECTOR: Final = {
     "model.py": _STEPS / "detector_model.py",
-    "contract.py": _SHARED / "_contract.py",
+    "tridet_contract.py": _SHARED / "_contract.py",
 }
 
 

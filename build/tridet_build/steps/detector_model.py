@@ -1,7 +1,7 @@
 """Triton step ``<name>_detector``, runtime ``python``: the serving graph in ONNX Runtime.
 
 For a tritonserver without an onnxruntime or tensorrt backend. Rendered into the model repository by
-tridet-build, with its sibling contract; ``model.onnx`` beside it is the serving graph.
+tridet-build, with its sibling tridet_contract; ``model.onnx`` beside it is the serving graph.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import triton_python_backend_utils as pb_utils
-from contract import BOXES, CLASS_IDS, IMAGES, SCORES, STEP_THREADS
+from tridet_contract import BOXES, CLASS_IDS, IMAGES, SCORES, STEP_THREADS
 
 _OUTPUTS = (BOXES, SCORES, CLASS_IDS)
 

@@ -1,6 +1,6 @@
 """Triton step ``nms``: candidates of any detector in, final detections in source pixels out.
 
-Rendered into the model repository by tridet-build, with its siblings contract and suppression.
+Rendered into the model repository by tridet-build, with its siblings tridet_*.
 """
 
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from contract import (
+from tridet_contract import (
     AGNOSTIC,
     BOXES,
     CLASS_IDS,
@@ -22,7 +22,7 @@ from contract import (
     NUM_DETECTIONS,
     SCORES,
 )
-from suppression import Thresholds, suppress, to_source
+from tridet_suppression import Thresholds, suppress, to_source
 
 
 class TritonPythonModel:

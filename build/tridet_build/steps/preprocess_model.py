@@ -1,6 +1,6 @@
 """Triton step ``preprocess_<S>``: a frame or an image file in, the letterboxed frame out.
 
-Rendered into the model repository by tridet-build, with its siblings contract, decode, letterbox.
+Rendered into the model repository by tridet-build, with its siblings tridet_*.
 """
 
 import json
@@ -9,9 +9,9 @@ from typing import Any
 import cv2
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from contract import ENCODED, FORMATS, IMAGE, IMAGES, LETTERBOX, PAD_VALUE, STEP_MAX_PIXELS
-from decode import ImageError, check_pixels, decode
-from letterbox import letterbox
+from tridet_contract import ENCODED, FORMATS, IMAGE, IMAGES, LETTERBOX, PAD_VALUE, STEP_MAX_PIXELS
+from tridet_decode import ImageError, check_pixels, decode
+from tridet_letterbox import letterbox
 
 
 class TritonPythonModel:
