@@ -1,7 +1,7 @@
 """The tensor contract: names and constants that client, build tools and server steps share.
 
 Pure data, so that ``tridet-build`` can place this very file beside each server step (as
-``contract.py``) and both ends of the wire read the same facts.
+``tridet_contract.py``) and both ends of the wire read the same facts.
 """
 
 from typing import Final
