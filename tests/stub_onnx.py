@@ -16,6 +16,7 @@ def write_stub(
     batch: str | int = "batch",
     opset: int = 19,
     half: bool = False,
+    dynamic_size: bool = False,
     seed: int = 0,
 ) -> np.ndarray:
     """Write the detector and return its table, float32 [4 + classes, anchors].
@@ -38,11 +39,13 @@ def write_stub(
         helper.make_node("Slice", ["rows", "first", "second", "second"], ["mean"]),
         helper.make_node("Mul", ["mean", "table"], ["output0"]),
     ]
+    sides = ["height", "width"] if dynamic_size else [size, size]
+    prediction = ["rows", "anchors"] if dynamic_size else [4 + classes, anchors]
     graph = helper.make_graph(
         nodes,
         "stub",
-        [helper.make_tensor_value_info("images", kind, [batch, 3, size, size])],
-        [helper.make_tensor_value_info("output0", kind, [batch, 4 + classes, anchors])],
+        [helper.make_tensor_value_info("images", kind, [batch, 3, *sides])],
+        [helper.make_tensor_value_info("output0", kind, [batch, *prediction])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)

@@ -52,6 +52,20 @@ def test_equals_numpy_reference(tmp_path: Path, opset: int, batch: int, k: int) 
     assert (np.diff(scores, axis=1) <= 0).all()
 
 
+def test_dynamic_size_takes_the_manifests(tmp_path: Path) -> None:
+    """What `yolo export format=onnx dynamic=True` writes."""
+    graphs = []
+    for dynamic_size in (False, True):
+        weights = tmp_path / f"{dynamic_size}.onnx"
+        write_stub(weights, dynamic_size=dynamic_size)
+        graphs.append(serving_graph(weights, input_size=64, classes=3, candidates=30))
+    frames = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    for fixed, dynamic in zip(*(run(graph, frames) for graph in graphs), strict=True):
+        np.testing.assert_array_equal(fixed, dynamic)
+    with pytest.raises(GraphError, match=r"expected an output \[N, 8, anchors\]"):
+        serving_graph(weights, input_size=64, classes=4, candidates=30)
+
+
 def test_float16_detector_keeps_float32_ends(tmp_path: Path) -> None:
     weights = tmp_path / "half.onnx"
     write_stub(weights, half=True)

@@ -82,6 +82,7 @@ def serving_graph(
     Args:
         weights: ONNX in Ultralytics' detection layout: one input [N, 3, S, S], one output
             [N, 4 + C, A]: centre x, centre y, width, height in pixels, then C class scores.
+            N is dynamic; S may be.
         input_size: S, in pixels.
         classes: C, the number of labels.
         candidates: K, at most A.
@@ -94,6 +95,7 @@ def serving_graph(
     """
     detector = _load(weights)
     try:
+        _fix_size(detector, input_size)
         layout = _layout(detector, input_size, classes, candidates)
         model = _wrap(detector, layout, input_size, classes, candidates)
         onnx.checker.check_model(model, full_check=True)
@@ -118,6 +120,21 @@ def _load(weights: Path) -> onnx.ModelProto:
     return model
 
 
+def _fix_size(model: onnx.ModelProto, size: int) -> None:
+    """Give dynamic height and width, as `dynamic=True` leaves them, the manifest's input size."""
+    for tensor in model.graph.input:
+        axes = tensor.type.tensor_type.shape.dim
+        if len(axes) != 4 or all(axis.HasField("dim_value") for axis in axes[2:]):
+            continue
+        for axis in axes[2:]:
+            axis.dim_value = axis.dim_value or size
+        # What was said of the other tensors held for any size; say it anew for this one.
+        del model.graph.value_info[:]
+        for output in model.graph.output:
+            output.type.tensor_type.ClearField("shape")
+        model.CopyFrom(onnx.shape_inference.infer_shapes(model, data_prop=True))
+
+
 def _layout(model: onnx.ModelProto, input_size: int, classes: int, candidates: int) -> _Layout:
     """Recognize the detection layout, or say how the model differs from it."""
     weights = {tensor.name for tensor in model.graph.initializer}
@@ -131,9 +148,7 @@ def _layout(model: onnx.ModelProto, input_size: int, classes: int, candidates: i
     if frame != [3, input_size, input_size]:
         raise GraphError(f"expected an input [N, 3, {input_size}, {input_size}], {found}")
     if isinstance(batch, int):
-        raise GraphError(
-            f"expected a dynamic batch axis, {found}; export again with a dynamic batch"
-        )
+        raise GraphError(f"expected a dynamic batch axis, {found}; export again with dynamic=True")
     if len(prediction) != 2 or prediction[0] != 4 + classes or not isinstance(prediction[1], int):
         raise GraphError(
             f"expected an output [N, {4 + classes}, anchors] (4 box values and {classes} labels), "
