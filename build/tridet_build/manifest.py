@@ -43,11 +43,14 @@ class Thresholds:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Batch:
-    """Batch sizes to optimize the detector for, and how long a request may wait for company."""
+    """Batch sizes to optimize the detector for, and how long a request may wait for company.
+
+    Requests that arrive while the detector is busy meet without any delay.
+    """
 
     opt: PositiveInt = 8
     max: PositiveInt = 16
-    delay_us: Annotated[int, Field(ge=0)] = 500
+    delay_us: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _ordered(self) -> "Batch":

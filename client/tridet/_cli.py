@@ -1,0 +1,261 @@
+"""The command ``tridet``: parse, call, and turn every expected error into one line."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import get_completion_class
+
+from tridet import __version__
+from tridet._channel import TLS
+from tridet._exceptions import TridetError
+from tridet._transports import TRANSPORTS, Transport
+from tridet._writers import FORMATS, STDOUT
+
+_INTERRUPTED = 130
+_COMPLETE_VARIABLE = "_TRIDET_COMPLETE"
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """What every command needs to talk to a server."""
+
+    url: str
+    tls: TLS | None
+    timeout_s: float
+
+
+def _server_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that make its argument ``server``."""
+    options = (
+        click.option(
+            "--url",
+            default="localhost:8001",
+            envvar="TRIDET_URL",
+            show_default=True,
+            show_envvar=True,
+            help="host:port of Triton's gRPC endpoint.",
+        ),
+        click.option("--tls", is_flag=True, help="Connect with TLS."),
+        click.option(
+            "--tls-ca", metavar="FILE", help="Trust the root certificates in this PEM file."
+        ),
+        click.option("--tls-cert", metavar="FILE", help="The client's certificate chain, PEM."),
+        click.option("--tls-key", metavar="FILE", help="The client's private key, PEM."),
+        click.option(
+            "--timeout",
+            "timeout_s",
+            default=10.0,
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            show_default=True,
+            help="How long one image, or one question, may take.",
+        ),
+    )
+
+    @functools.wraps(command)
+    def with_server(
+        *,
+        url: str,
+        tls: bool,
+        tls_ca: str | None,
+        tls_cert: str | None,
+        tls_key: str | None,
+        timeout_s: float,
+        **rest: Any,
+    ) -> None:
+        secure = tls or tls_ca or tls_cert or tls_key
+        tls_files = TLS(tls_ca, tls_cert, tls_key) if secure else None
+        command(server=_Server(url, tls_files, timeout_s), **rest)
+
+    for option in reversed(options):
+        with_server = option(with_server)
+    return with_server
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tridet", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Detect objects in images with a detector that a Triton server serves.
+
+    \b
+    Examples:
+      tridet status
+      tridet detect board.jpg --save out
+      tridet detect boards/ --json results.jsonl
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@cli.command()
+@click.argument("sources", nargs=-1, required=True)
+@_server_options
+@click.option(
+    "--model",
+    default="pcb",
+    envvar="TRIDET_MODEL",
+    show_default=True,
+    show_envvar=True,
+    help="Name of the detector on the server.",
+)
+@click.option("--conf", type=click.FloatRange(0, 1), help="Drop detections below this confidence.")
+@click.option("--iou", type=click.FloatRange(0, 1), help="Drop boxes that overlap by more.")
+@click.option("--classes", metavar="A,B", help="Keep only these classes, by name or index.")
+@click.option("--max-det", type=click.IntRange(min=1), help="Keep at most this many per image.")
+@click.option(
+    "--agnostic/--no-agnostic",
+    default=None,
+    help="Let boxes of different classes suppress each other.",
+)
+@click.option(
+    "--transport",
+    type=click.Choice(TRANSPORTS),
+    default="auto",
+    show_default=True,
+    help="How images travel: resized first (fit, the choice of auto), every pixel (raw), "
+    "the file (encoded), or shared memory with a server on this machine (shm).",
+)
+@click.option("--save", type=click.Path(path_type=Path), help="Folder for the drawn images.")
+@click.option("--json", "destination", metavar="FILE|-", help="Where the results go; - is stdout.")
+@click.option(
+    "--format",
+    type=click.Choice(FORMATS),
+    help="Of the results; by default what FILE ends with, else json. "
+    "For yolo, FILE is a folder that gets a label file per image.",
+)
+@click.option("--recursive", "-r", is_flag=True, help="Look into the folders of folders.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=4,
+    show_default=True,
+    help="Images under way at a time.",
+)
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
+def detect(
+    sources: tuple[str, ...],
+    server: _Server,
+    model: str,
+    classes: str | None,
+    transport: Transport,
+    save: Path | None,
+    destination: str | None,
+    format: str | None,
+    recursive: bool,
+    workers: int,
+    quiet: bool,
+    **thresholds: Any,
+) -> None:
+    """Detect objects in SOURCES: image files, folders, globs, or - for one image on stdin.
+
+    Ends with 1 if any source failed; the others are finished all the same.
+
+    \b
+    Examples:
+      tridet detect board.jpg --save out
+      tridet detect boards/ 'more/**/*.png' --json results.csv
+      tridet detect boards/ --json labels --format yolo
+      curl -s https://example.org/board.jpg | tridet detect - --json -
+    """
+    from tridet._cli_detect import Output, detect
+    from tridet._detector import Detector
+
+    if format is not None and destination is None:
+        destination = STDOUT
+    if format is None:
+        suffix = Path(destination or "").suffix.removeprefix(".")
+        format = suffix if suffix in ("json", "jsonl", "csv") else "json"
+    if format == "yolo" and destination == STDOUT:
+        raise click.UsageError("--format yolo writes a file per image: name a folder with --json")
+    detector = Detector(
+        server.url,
+        model,
+        transport=transport,
+        timeout_s=server.timeout_s,
+        tls=server.tls,
+        classes=None if classes is None else _classes(classes),
+        **thresholds,
+    )
+    output = Output(save, destination, format)
+    if not detect(detector, sources, output, recursive=recursive, workers=workers, quiet=quiet):
+        raise click.exceptions.Exit(1)
+
+
+@cli.command()
+@_server_options
+def status(server: _Server) -> None:
+    """Show the server's health, its models, and where the time of a request goes.
+
+    Times are means since the server started. Ends with 1 if the server is not ready.
+
+    \b
+    Examples:
+      tridet status
+      tridet status --url gpu-box:8001
+    """
+    from tridet._cli_status import print_status
+    from tridet._status import server_status
+
+    found = server_status(server.url, tls=server.tls, timeout_s=server.timeout_s)
+    print_status(found, server.url)
+    if not found.ready:
+        raise click.exceptions.Exit(1)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes tridet's commands and options in SHELL.
+
+    \b
+    Examples:
+      tridet completion bash > ~/.local/share/bash-completion/completions/tridet
+      tridet completion zsh > ~/.zfunc/_tridet
+      tridet completion fish > ~/.config/fish/completions/tridet.fish
+    """
+    complete = get_completion_class(shell)
+    if complete is None:
+        raise click.UsageError(f"no completion for {shell}")
+    click.echo(complete(cli, {}, "tridet", _COMPLETE_VARIABLE).source())
+
+
+def main() -> None:
+    """Run the command line; errors that can be expected become one line and a non-zero exit."""
+    # gRPC's own log would mix with our messages, for instance when a server says goodbye.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    try:
+        code = cli.main(prog_name="tridet", complete_var=_COMPLETE_VARIABLE, standalone_mode=False)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "tridet"
+        code = _fail(f"{error.format_message()} (see {path} --help)", error.exit_code)
+    except click.Abort:
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone. Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except TridetError as error:
+        code = _fail(str(error))
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        code = _fail(f"{place}{error.strerror or error}")
+    sys.exit(code)
+
+
+def _fail(message: str, code: int = 1) -> int:
+    click.echo(f"tridet: error: {message}", err=True)
+    return code
+
+
+def _classes(text: str) -> list[str | int]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return [int(part) if part.isdecimal() else part for part in parts]

@@ -1,0 +1,119 @@
+"""Detections: frozen, convertible, drawable."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from tridet import Detection, Detections, InvalidInput
+
+LABELS = ("short", "spur", "open_circuit")
+
+
+def detections(boxes=((10, 20, 110, 60), (0.5, 0, 30, 30)), size=(200, 100)) -> Detections:
+    count = len(boxes)
+    return Detections(
+        boxes=np.array(boxes, np.float32).reshape(-1, 4),
+        scores=np.linspace(0.9, 0.5, count).astype(np.float32),
+        class_ids=(np.arange(count) % 3).astype(np.int32),
+        labels=LABELS,
+        image_size=size,
+        source="board.jpg",
+    )
+
+
+def test_nothing_can_be_changed():
+    found = detections()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.source = "other.jpg"
+    for array in (found.boxes, found.scores, found.class_ids):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+
+
+def test_the_callers_arrays_stay_writable():
+    scores = np.ones(1, np.float32)
+    Detections(np.zeros((1, 4)), scores, np.zeros(1), LABELS, (1, 1))
+    scores[0] = 0
+
+
+def test_dtypes_and_shapes_are_fixed():
+    found = Detections([[1, 2, 3, 4]], [0.5], [0], LABELS, (9, 9))
+    assert (found.boxes.dtype, found.boxes.shape) == (np.float32, (1, 4))
+    assert (found.scores.dtype, found.class_ids.dtype) == (np.float32, np.int32)
+    assert Detections([], [], [], LABELS, (9, 9)).boxes.shape == (0, 4)
+
+
+def test_lengths_must_agree():
+    with pytest.raises(ValueError, match="got 1 boxes, 2 scores, 1 class_ids"):
+        Detections([[1, 2, 3, 4]], [0.5, 0.4], [0], LABELS, (9, 9))
+
+
+def test_iteration_gives_plain_records():
+    found = detections()
+    assert len(found) == 2
+    assert found.names == ("short", "spur")
+    first, second = found
+    assert first == Detection((10.0, 20.0, 110.0, 60.0), pytest.approx(0.9), 0, "short")
+    assert second.name == "spur"
+    assert type(first.score) is float and type(first.class_id) is int
+
+
+def test_to_dict_is_json():
+    assert json.loads(json.dumps(detections().to_dict())) == {
+        "source": "board.jpg",
+        "width": 200,
+        "height": 100,
+        "detections": [
+            {"box": [10, 20, 110, 60], "score": 0.9, "class_id": 0, "name": "short"},
+            {"box": [0.5, 0, 30, 30], "score": 0.5, "class_id": 1, "name": "spur"},
+        ],
+    }
+
+
+def test_to_supervision():
+    found = detections()
+    other = found.to_supervision()
+    np.testing.assert_array_equal(other.xyxy, found.boxes)
+    np.testing.assert_array_equal(other.confidence, found.scores)
+    np.testing.assert_array_equal(other.class_id, found.class_ids)
+    assert list(other.data["class_name"]) == ["short", "spur"]
+    other.xyxy[0] = 0  # theirs to change
+    assert len(detections(boxes=()).to_supervision()) == 0
+
+
+def test_annotate_draws_on_a_copy():
+    image = np.full((100, 200, 3), 60, np.uint8)
+    drawn = detections().annotate(image)
+    assert (image == 60).all()
+    assert drawn.shape == image.shape and drawn.dtype == np.uint8
+    assert (drawn[20, 30:110] != 60).any(axis=1).all()  # the upper edge of the first box
+
+
+def test_annotate_without_detections_changes_nothing():
+    image = np.full((100, 200, 3), 60, np.uint8)
+    np.testing.assert_array_equal(detections(boxes=()).annotate(image), image)
+
+
+@pytest.mark.parametrize("size", [(200, 150), (640, 480), (1920, 1080), (4000, 3000)])
+@pytest.mark.parametrize(
+    "corner", [(0, 0), (0, 1), (1, 0), (1, 1)], ids=["top-left", "bottom-left", "top-right", "br"]
+)
+def test_labels_are_whole_and_on_the_image(size, corner):
+    def text_pixels(x, y):
+        found = detections(boxes=[(x, y, x + 12, y + 12)], size=size)
+        drawn = found.annotate(np.zeros((size[1], size[0], 3), np.uint8))
+        return int((drawn > 180).all(axis=2).sum())
+
+    at_corner = text_pixels(corner[0] * (size[0] - 12), corner[1] * (size[1] - 12))
+    in_the_middle = text_pixels(size[0] // 3, size[1] // 2)
+    assert at_corner == in_the_middle > 50
+
+
+def test_annotate_refuses_another_image():
+    with pytest.raises(InvalidInput, match="expected the image that was detected, 200 x 100"):
+        detections().annotate(np.zeros((200, 100, 3), np.uint8))
+    with pytest.raises(InvalidInput, match="got float64"):
+        detections().annotate(np.zeros((100, 200, 3)))

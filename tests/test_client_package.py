@@ -1,0 +1,55 @@
+"""What the package exports, and what importing it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import tridet
+
+HEAVY = ("torch", "onnx", "onnxruntime", "tensorrt", "ultralytics", "supervision", "matplotlib")
+CLI_ONLY = ("click", "rich")
+
+
+def test_exported_members():
+    assert tridet.__all__ == [
+        "TLS",
+        "AsyncDetector",
+        "ContractMismatch",
+        "Detection",
+        "Detections",
+        "Detector",
+        "ImageLike",
+        "InvalidInput",
+        "ModelInfo",
+        "ModelUnknown",
+        "Overloaded",
+        "ServerFailed",
+        "ServerNotReady",
+        "ServerUnreachable",
+        "SharedMemoryUnavailable",
+        "Thresholds",
+        "TimedOut",
+        "Transport",
+        "TridetError",
+        "__version__",
+    ]
+    for name in tridet.__all__:
+        assert hasattr(tridet, name)
+
+
+def test_every_error_is_exported():
+    from tridet import _exceptions
+
+    errors = {name for name, value in vars(_exceptions).items() if isinstance(value, type)}
+    assert errors <= set(tridet.__all__)
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"), [("tridet", HEAVY + CLI_ONLY), ("tridet._cli", HEAVY)]
+)
+def test_imports_stay_light(module, absent):
+    code = f"import sys, {module}; print([m for m in {absent!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

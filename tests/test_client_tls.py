@@ -1,0 +1,67 @@
+"""TLS: the server's certificate is checked, a foreign one is refused."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+from fake_triton import FakeTriton, picture, run_cli
+from tridet import TLS, Detector, InvalidInput, ServerUnreachable
+
+# A throwaway pair for localhost that signs itself, valid until 2126; it protects nothing.
+KEY = b"""-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgES0UzS0mkYEMahrz
+vGvS5Dy76f62j16j8GURHnTpitahRANCAAT7T+uyovFghjWeZ5pWj9etf67KqloF
+1PXQJKcVK33BHcVOwxrzqTUCkWVaVjciR44fJY5Lz1FYHbss1kGZRNLK
+-----END PRIVATE KEY-----
+"""
+CERTIFICATE = b"""-----BEGIN CERTIFICATE-----
+MIIBljCCATugAwIBAgIUDtoESJaw1K1PZcdQriimkXq2NpUwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMTA4MzczOVoYDzIxMjYxMDI4
+MDgzNzM5WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAT7T+uyovFghjWeZ5pWj9etf67KqloF1PXQJKcVK33BHcVOwxrzqTUC
+kWVaVjciR44fJY5Lz1FYHbss1kGZRNLKo2kwZzAdBgNVHQ4EFgQUHDQEzmIiXfeM
+xkGae8Go0CG9XXowHwYDVR0jBBgwFoAUHDQEzmIiXfeMxkGae8Go0CG9XXowDwYD
+VR0TAQH/BAUwAwEB/zAUBgNVHREEDTALgglsb2NhbGhvc3QwCgYIKoZIzj0EAwID
+SQAwRgIhALyqMjfgt6X3uj/R3aVhNSRlzVhsuD/6YXr41mSQK/O2AiEAzNWxJI7q
+G7UvbYa/0pIZqAIt0o98K/RF7ft7dw2zhtE=
+-----END CERTIFICATE-----
+"""
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "cert.pem").write_bytes(CERTIFICATE)
+    (tmp_path / "key.pem").write_bytes(KEY)
+    return tmp_path
+
+
+def test_a_trusted_server(files):
+    credentials = grpc.ssl_server_credentials([(KEY, CERTIFICATE)])
+    tls = TLS(ca_file=files / "cert.pem")
+    with (
+        FakeTriton(credentials=credentials) as fake,
+        Detector(fake.url, "pcb", tls=tls) as detector,
+    ):
+        assert len(detector(picture(64, 64))) == 2
+
+
+def test_a_server_that_asks_for_a_certificate(files):
+    credentials = grpc.ssl_server_credentials([(KEY, CERTIFICATE)], CERTIFICATE, True)
+    options = ["--tls-ca", files / "cert.pem"]
+    with FakeTriton(credentials=credentials) as fake:
+        assert run_cli("status", "--url", fake.url, *options)[0] == 1
+        options += ["--tls-cert", files / "cert.pem", "--tls-key", files / "key.pem"]
+        assert run_cli("status", "--url", fake.url, *options)[0] == 0
+
+
+def test_an_unknown_certificate_and_no_tls_are_refused():
+    credentials = grpc.ssl_server_credentials([(KEY, CERTIFICATE)])
+    with FakeTriton(credentials=credentials) as fake:
+        for tls in (TLS(), None):
+            with pytest.raises(ServerUnreachable), Detector(fake.url, "pcb", tls=tls):
+                pass
+
+
+def test_missing_files():
+    with pytest.raises(InvalidInput, match=r"tls: cannot read nowhere\.pem: No such file"):
+        Detector("localhost:8001", "pcb", tls=TLS(ca_file="nowhere.pem"))
