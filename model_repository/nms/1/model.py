@@ -1,0 +1,74 @@
+"""Triton step ``nms``: candidates of any detector in, final detections in source pixels out.
+
+Rendered into the model repository by tridet-build, with its siblings tridet_*.
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from tridet_contract import (
+    AGNOSTIC,
+    BOXES,
+    CLASS_IDS,
+    CONF,
+    DETECTION_BOXES,
+    DETECTION_CLASSES,
+    DETECTION_SCORES,
+    IOU,
+    LETTERBOX,
+    MAX_DET,
+    NUM_DETECTIONS,
+    SCORES,
+)
+from tridet_suppression import Thresholds, suppress, to_source
+
+
+class TritonPythonModel:
+    """Adapter; see ``suppression`` for the work."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        parameters = json.loads(args["model_config"])["parameters"]
+        self._defaults = Thresholds(
+            **{
+                name: json.loads(parameters[name]["string_value"])
+                for name in (CONF, IOU, MAX_DET, AGNOSTIC)
+            }
+        )
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        return [self._respond(request) for request in requests]
+
+    def _respond(self, request: Any) -> Any:
+        try:
+            thresholds = self._defaults.overridden(json.loads(request.parameters() or "{}"))
+        except ValueError as error:
+            return pb_utils.InferenceResponse(
+                error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
+            )
+        boxes, scores, class_ids, undo = (
+            pb_utils.get_input_tensor_by_name(request, name).as_numpy()
+            for name in (BOXES, SCORES, CLASS_IDS, LETTERBOX)
+        )
+        kept = [
+            suppress(*image, thresholds) for image in zip(boxes, scores, class_ids, strict=True)
+        ]
+        counts = np.array([[len(rows)] for rows in kept], np.int32)
+        # Several images in one request share one tensor: shorter lists are padded with zeros.
+        shape = (len(kept), int(counts.max(initial=0)))
+        detection_boxes = np.zeros((*shape, 4), np.float32)
+        detection_scores = np.zeros(shape, np.float32)
+        detection_classes = np.zeros(shape, np.int32)
+        for image, rows in enumerate(kept):
+            detection_boxes[image, : len(rows)] = to_source(boxes[image, rows], undo[image])
+            detection_scores[image, : len(rows)] = scores[image, rows]
+            detection_classes[image, : len(rows)] = class_ids[image, rows]
+        return pb_utils.InferenceResponse(
+            [
+                pb_utils.Tensor(NUM_DETECTIONS, counts),
+                pb_utils.Tensor(DETECTION_BOXES, detection_boxes),
+                pb_utils.Tensor(DETECTION_SCORES, detection_scores),
+                pb_utils.Tensor(DETECTION_CLASSES, detection_classes),
+            ]
+        )

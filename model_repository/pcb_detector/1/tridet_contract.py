@@ -1,0 +1,81 @@
+"""The tensor contract: names and constants that client, build tools and server steps share.
+
+Pure data, so that ``tridet-build`` can place this very file beside each server step (as
+``tridet_contract.py``) and both ends of the wire read the same facts.
+"""
+
+from typing import Final
+
+CONTRACT_VERSION: Final = 1
+"""Raised when a tensor or parameter changes meaning; the client refuses other versions."""
+
+# Tensors -----------------------------------------------------------------------------------------
+IMAGE: Final = "IMAGE"
+"""UINT8 [h, w, 3], BGR, row-major: one decoded frame. Exactly one of IMAGE and ENCODED is sent."""
+ENCODED: Final = "ENCODED"
+"""UINT8 [n]: the bytes of one image file (see FORMATS)."""
+IMAGES: Final = "images"
+"""UINT8 [S, S, 3], BGR: the letterboxed frame."""
+LETTERBOX: Final = "letterbox"
+"""FP32 [6]: scale_x, scale_y, pad_x, pad_y (letterboxed pixels), width, height (source pixels)."""
+BOXES: Final = "boxes"
+"""FP32 [K, 4]: xyxy in letterboxed pixels."""
+SCORES: Final = "scores"
+"""FP32 [K], in [0, 1], descending."""
+CLASS_IDS: Final = "class_ids"
+"""INT32 [K]: zero-based index into the labels."""
+NUM_DETECTIONS: Final = "num_detections"
+"""INT32 [1]: how many rows of the other outputs are detections."""
+DETECTION_BOXES: Final = "detection_boxes"
+"""FP32 [n, 4]: xyxy in source-image pixels, clipped to the image."""
+DETECTION_SCORES: Final = "detection_scores"
+"""FP32 [n], descending."""
+DETECTION_CLASSES: Final = "detection_classes"
+"""INT32 [n]."""
+DETECTIONS: Final = (NUM_DETECTIONS, DETECTION_BOXES, DETECTION_SCORES, DETECTION_CLASSES)
+
+# Request parameters ------------------------------------------------------------------------------
+CONF: Final = "conf"
+"""Double in [0, 1]: detections below this confidence are dropped."""
+IOU: Final = "iou"
+"""Double in [0, 1]: of two boxes of one class that overlap by more, the weaker is dropped."""
+MAX_DET: Final = "max_det"
+"""Integer >= 1: at most this many detections, the strongest first."""
+CLASSES: Final = "classes"
+"""String of comma-separated class indices: only these are kept; an empty string keeps none."""
+AGNOSTIC: Final = "agnostic"
+"""Bool: suppress across classes."""
+THRESHOLDS: Final = (CONF, IOU, MAX_DET, CLASSES, AGNOSTIC)
+
+# Parameters of the ensemble's config, each a string ----------------------------------------------
+PARAM_CONTRACT: Final = "tridet.contract"
+"""CONTRACT_VERSION, in decimal."""
+PARAM_TASK: Final = "tridet.task"
+"""What the model does: ``detect``."""
+PARAM_LABELS: Final = "tridet.labels"
+"""JSON array of class names; the index is the class id."""
+PARAM_INPUT_SIZE: Final = "tridet.input_size"
+"""S, in pixels, in decimal."""
+PARAM_PRECISION: Final = "tridet.precision"
+"""``fp32``, ``fp16`` or ``int8``."""
+PARAM_DEFAULTS: Final = "tridet.defaults"
+"""JSON object: the default of every request parameter but ``classes``."""
+PARAM_MAX_PIXELS: Final = "tridet.max_pixels"
+"""Largest accepted source image, in pixels (width times height), in decimal."""
+PARAM_BUILD: Final = "tridet.build"
+"""JSON object: where the served weights come from (hashes, tool versions)."""
+
+# Parameters of the steps' own configs, each a string ---------------------------------------------
+# (The nms step has its default thresholds there too, under the names of the request parameters.)
+STEP_MAX_PIXELS: Final = "max_pixels"
+"""Of preprocess: as PARAM_MAX_PIXELS."""
+STEP_THREADS: Final = "threads"
+"""Of a detector in the Python backend: ONNX Runtime's intra-op threads; 0 takes all cores."""
+
+# Geometry and limits -----------------------------------------------------------------------------
+PAD_VALUE: Final = 114
+"""Grey level of the letterbox border, all three channels; what YOLO detectors are trained with."""
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP")
+"""Image file formats accepted as ENCODED and decoded by the client, by their Pillow names."""
+ENCODED_SUFFIX: Final = "_encoded"
+"""The ensemble ``<name>`` takes IMAGE; ``<name>_encoded`` takes ENCODED."""

@@ -1,0 +1,60 @@
+"""Triton step ``preprocess_<S>``: a frame or an image file in, the letterboxed frame out.
+
+Rendered into the model repository by tridet-build, with its siblings tridet_*.
+"""
+
+import json
+from typing import Any
+
+import cv2
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from tridet_contract import ENCODED, FORMATS, IMAGE, IMAGES, LETTERBOX, PAD_VALUE, STEP_MAX_PIXELS
+from tridet_decode import ImageError, check_pixels, decode
+from tridet_letterbox import letterbox
+
+
+class TritonPythonModel:
+    """Adapter; see ``decode.decode`` and ``letterbox.letterbox`` for the work."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        config = json.loads(args["model_config"])
+        (images,) = (output for output in config["output"] if output["name"] == IMAGES)
+        self._size = int(images["dims"][0])
+        self._max_pixels = int(config["parameters"][STEP_MAX_PIXELS]["string_value"])
+        # Instances already run side by side; OpenCV's own threads would only fight over the cores.
+        cv2.setNumThreads(1)
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        return [self._respond(request) for request in requests]
+
+    def _respond(self, request: Any) -> Any:
+        try:
+            frames = self._frames(request)
+            canvases = np.full((len(frames), self._size, self._size, 3), PAD_VALUE, np.uint8)
+            undo = [
+                letterbox(frame, canvas) for frame, canvas in zip(frames, canvases, strict=True)
+            ]
+        except ImageError as error:
+            return pb_utils.InferenceResponse(
+                error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
+            )
+        return pb_utils.InferenceResponse(
+            [pb_utils.Tensor(IMAGES, canvases), pb_utils.Tensor(LETTERBOX, np.stack(undo))]
+        )
+
+    def _frames(self, request: Any) -> list[Any]:
+        """Return the request's frames, each uint8 [h, w, 3]; a request may carry several."""
+        image = pb_utils.get_input_tensor_by_name(request, IMAGE)
+        encoded = pb_utils.get_input_tensor_by_name(request, ENCODED)
+        if (image is None) == (encoded is None):
+            found = "neither" if image is None else "both"
+            raise ImageError(f"expected either {IMAGE} or {ENCODED}, got {found}")
+        if encoded is not None:
+            return [
+                decode(file.tobytes(), formats=FORMATS, max_pixels=self._max_pixels)
+                for file in encoded.as_numpy()
+            ]
+        frames = image.as_numpy()
+        check_pixels(frames.shape[2], frames.shape[1], self._max_pixels)
+        return list(frames)

@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""Train a YOLO detector on any Ultralytics data YAML, then measure it on the test split.
+
+python tools/train.py --data DIR/data.yaml --model yolo11n.yaml --epochs 60 --batch 64 --device 0
+python tools/train.py --resume runs/train/weights/last.pt
+python tools/train.py --data DIR/data.yaml --model best.pt --eval-only
+
+The run folder gets Ultralytics' own logs and plots, and metrics.json if the data has a test split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # tools/ is not an installed package
+
+# Defects are a few pixels wide and have no up or down: flips and colour are free variety, while
+# strong scaling or permanent mosaics would only cost sharpness and time.
+AUGMENTATION: dict[str, float] = {
+    "hsv_h": 0.02,
+    "hsv_s": 0.5,
+    "hsv_v": 0.35,
+    "fliplr": 0.5,
+    "flipud": 0.5,
+    "scale": 0.25,
+    "translate": 0.08,
+    "mosaic": 0.3,
+    "erasing": 0.0,
+}
+
+
+class TrainError(ValueError):
+    """A request that cannot be met; the message is one line for the user."""
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="train.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="Ultralytics data YAML")
+    parser.add_argument(
+        "--model",
+        default="yolo11n.yaml",
+        help="architecture (.yaml: from scratch) or weights (.pt)",
+    )
+    parser.add_argument("--imgsz", type=int, default=640, help="input size, a multiple of 32")
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--lr0", type=float, help="initial learning rate; also fixes the optimizer (AdamW)"
+    )
+    parser.add_argument("--close-mosaic", type=int, default=10, help="last epochs without mosaics")
+    parser.add_argument("--resume", type=Path, metavar="LAST_PT", help="go on from this last.pt")
+    parser.add_argument("--device", help="cpu, 0, or 0,1 (default: Ultralytics chooses)")
+    parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1))
+    parser.add_argument("--cache", choices=("ram", "disk", "off"), default="off")
+    parser.add_argument(
+        "--amp",
+        choices=("off", "bf16", "on"),
+        default="off",
+        help="mixed precision; 'on' lets Ultralytics download weights for a check first",
+    )
+    parser.add_argument("--project", type=Path, default=Path("runs"), help="folder of the runs")
+    parser.add_argument("--name", default="train", help="this run's folder in --project")
+    parser.add_argument(
+        "--eval-only", action="store_true", help="only measure --model on the test split"
+    )
+    return parser.parse_args(argv)
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse what would only fail minutes later, and what Ultralytics reports unclearly."""
+    for name, least in (
+        ("epochs", 1),
+        ("batch", 1),
+        ("seed", 0),
+        ("workers", 0),
+        ("close_mosaic", 0),
+    ):
+        value = getattr(args, name)
+        if value < least:
+            raise TrainError(f"--{name.replace('_', '-')} must be {least} or more, got {value}")
+    if args.imgsz < 32 or args.imgsz % 32:
+        raise TrainError(f"--imgsz must be a multiple of 32, got {args.imgsz}")
+    if args.resume and args.eval_only:
+        raise TrainError("--resume and --eval-only exclude each other")
+    if args.resume:
+        if not args.resume.is_file():
+            raise TrainError(f"--resume: no such file: {args.resume}")
+    elif args.data is None:
+        raise TrainError("--data is needed: an Ultralytics data YAML (tools/boards.py writes one)")
+    if args.data is not None and not args.data.is_file():
+        raise TrainError(f"--data: no such file: {args.data}")
+    model = Path(args.model)
+    if model.suffix not in (".yaml", ".yml", ".pt"):
+        raise TrainError(f"--model must end in .yaml or .pt, got {args.model}")
+    if model.suffix == ".pt" and not model.is_file():
+        raise TrainError(f"--model: no such file: {args.model}")
+    if args.eval_only and model.suffix != ".pt":
+        raise TrainError(f"--eval-only needs trained weights (.pt), got {args.model}")
+    if importlib.util.find_spec("ultralytics") is None:
+        raise TrainError("ultralytics is not installed; run: pip install 'tridet[build]'")
+
+
+def train(args: argparse.Namespace) -> tuple[Path, Path]:
+    """Train; gives the run folder and the path of the weights."""
+    from ultralytics import YOLO
+
+    if args.resume:
+        # The checkpoint holds every setting of its run, the data path included.
+        model = YOLO(str(args.resume))
+        model.train(resume=True, device=args.device)
+    else:
+        model = YOLO(args.model)
+        amp = {"off": False, "bf16": "bf16", "on": True}[args.amp]
+        cache = False if args.cache == "off" else args.cache
+        chosen: dict[str, Any] = {}
+        if args.lr0 is not None:
+            # As Ultralytics sets AdamW itself; its default bias warm-up starts at 0.1, which would
+            # wreck weights that are only to be fine-tuned.
+            chosen = {"optimizer": "AdamW", "lr0": args.lr0, "momentum": 0.9, "warmup_bias_lr": 0.0}
+        model.train(
+            data=str(args.data.resolve()),
+            imgsz=args.imgsz,
+            epochs=args.epochs,
+            batch=args.batch,
+            seed=args.seed,
+            device=args.device,
+            workers=args.workers,
+            cache=cache,
+            amp=amp,
+            project=str(args.project.resolve()),
+            name=args.name,
+            cos_lr=True,
+            close_mosaic=args.close_mosaic,
+            deterministic=True,
+            **AUGMENTATION,
+            **chosen,
+        )
+    run = Path(model.trainer.save_dir)
+    best = run / "weights" / "best.pt"
+    return run, best if best.is_file() else run / "weights" / "last.pt"
+
+
+def evaluate(
+    weights: Path, data: Path, folder: Path, args: argparse.Namespace
+) -> dict[str, Any] | None:
+    """Measure on the test split and write metrics.json; None if there is no such split."""
+    from detector_metrics import measure
+
+    metrics = measure(weights, data, folder, imgsz=args.imgsz, batch=args.batch, device=args.device)
+    if metrics is None:
+        return None
+    part = folder / "metrics.json.part"
+    part.write_text(json.dumps(metrics, indent=1) + "\n")
+    part.replace(folder / "metrics.json")
+    return metrics
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = _parse(sys.argv[1:] if argv is None else argv)
+    try:
+        check_arguments(args)
+        if args.eval_only:
+            run, weights = args.project.resolve() / args.name, Path(args.model)
+            run.mkdir(parents=True, exist_ok=True)
+        else:
+            run, weights = train(args)
+            print(f"best weights: {weights}")
+        data = args.data or _data_of(weights)
+        metrics = evaluate(weights, data, run, args)
+    except TrainError as error:
+        print(f"train.py: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("train.py: interrupted; go on with --resume .../weights/last.pt", file=sys.stderr)
+        return 130
+    if metrics is None:
+        print("no test split in the data YAML: nothing measured")
+        return 0
+    print(f"test split: mAP50 {metrics['map50']:.4f}, mAP50-95 {metrics['map50_95']:.4f}")
+    if metrics["false_boxes_per_clean_image"] is not None:
+        print(
+            f"false boxes per defect-free image at conf {metrics['clean_conf']}: "
+            f"{metrics['false_boxes_per_clean_image']:.4f} ({metrics['clean_images']} images)"
+        )
+    print(f"metrics: {run / 'metrics.json'}")
+    return 0
+
+
+def _data_of(weights: Path) -> Path:
+    """The data YAML that a checkpoint was trained on."""
+    import torch
+
+    checkpoint = torch.load(weights, map_location="cpu", weights_only=False)
+    return Path(checkpoint["train_args"]["data"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
