@@ -44,7 +44,7 @@ def test_bad_arguments(arguments: tuple[str, ...], message: str) -> None:
     ("arguments", "message"),
     [
         (("--model", "yolo11n.onnx"), "--model must end in .yaml or .pt"),
-        (("--model", "gone.pt"), "--model: no such file: gone.pt"),
+        (("--model", "runs/gone.pt"), "--model: no such file: runs/gone.pt"),
         (("--eval-only",), "--eval-only needs trained weights"),
     ],
 )

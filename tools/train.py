@@ -20,20 +20,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # tools/ is not an installed package
 
-# Defects are a few pixels wide and have no up or down: flips and colour are free variety, while
-# strong scaling or permanent mosaics would only cost sharpness and time.
-AUGMENTATION: dict[str, float] = {
-    "hsv_h": 0.02,
-    "hsv_s": 0.5,
-    "hsv_v": 0.35,
-    "fliplr": 0.5,
-    "flipud": 0.5,
-    "scale": 0.25,
-    "translate": 0.08,
-    "mosaic": 0.3,
-    "erasing": 0.0,
-}
-
 
 class TrainError(ValueError):
     """A request that cannot be met; the message is one line for the user."""
@@ -47,7 +33,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--model",
         default="yolo11n.yaml",
-        help="architecture (.yaml: from scratch) or weights (.pt)",
+        help="architecture (.yaml: from scratch), weights (.pt), or the name of published weights, "
+        "which Ultralytics downloads (yolo11n.pt)",
     )
     parser.add_argument("--imgsz", type=int, default=640, help="input size, a multiple of 32")
     parser.add_argument("--epochs", type=int, default=60)
@@ -55,6 +42,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--lr0", type=float, help="initial learning rate; also fixes the optimizer (AdamW)"
+    )
+    parser.add_argument(
+        "--augmentation",
+        type=Path,
+        metavar="YAML",
+        help="augmentation settings of Ultralytics (default: its own)",
     )
     parser.add_argument("--close-mosaic", type=int, default=10, help="last epochs without mosaics")
     parser.add_argument("--resume", type=Path, metavar="LAST_PT", help="go on from this last.pt")
@@ -98,10 +91,13 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise TrainError("--data is needed: an Ultralytics data YAML (tools/boards.py writes one)")
     if args.data is not None and not args.data.is_file():
         raise TrainError(f"--data: no such file: {args.data}")
+    if args.augmentation is not None and not args.augmentation.is_file():
+        raise TrainError(f"--augmentation: no such file: {args.augmentation}")
     model = Path(args.model)
     if model.suffix not in (".yaml", ".yml", ".pt"):
         raise TrainError(f"--model must end in .yaml or .pt, got {args.model}")
-    if model.suffix == ".pt" and not model.is_file():
+    # A bare name may be that of published weights, which Ultralytics fetches.
+    if model.suffix == ".pt" and model.parent != Path() and not model.is_file():
         raise TrainError(f"--model: no such file: {args.model}")
     if args.eval_only and model.suffix != ".pt":
         raise TrainError(f"--eval-only needs trained weights (.pt), got {args.model}")
@@ -121,11 +117,12 @@ def train(args: argparse.Namespace) -> tuple[Path, Path]:
         model = YOLO(args.model)
         amp = {"off": False, "bf16": "bf16", "on": True}[args.amp]
         cache = False if args.cache == "off" else args.cache
-        chosen: dict[str, Any] = {}
+        chosen: dict[str, Any] = _augmentation(args.augmentation)
         if args.lr0 is not None:
             # As Ultralytics sets AdamW itself; its default bias warm-up starts at 0.1, which would
             # wreck weights that are only to be fine-tuned.
-            chosen = {"optimizer": "AdamW", "lr0": args.lr0, "momentum": 0.9, "warmup_bias_lr": 0.0}
+            chosen |= {"optimizer": "AdamW", "lr0": args.lr0, "momentum": 0.9}
+            chosen["warmup_bias_lr"] = 0.0
         model.train(
             data=str(args.data.resolve()),
             imgsz=args.imgsz,
@@ -141,12 +138,22 @@ def train(args: argparse.Namespace) -> tuple[Path, Path]:
             cos_lr=True,
             close_mosaic=args.close_mosaic,
             deterministic=True,
-            **AUGMENTATION,
             **chosen,
         )
     run = Path(model.trainer.save_dir)
     best = run / "weights" / "best.pt"
     return run, best if best.is_file() else run / "weights" / "last.pt"
+
+
+def _augmentation(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    import yaml
+
+    settings = yaml.safe_load(path.read_text())
+    if not isinstance(settings, dict):
+        raise TrainError(f"--augmentation: expected 'name: value' lines in {path}")
+    return settings
 
 
 def evaluate(
