@@ -111,6 +111,9 @@ def train(args: argparse.Namespace) -> tuple[Path, Path]:
 
     if args.resume:
         # The checkpoint holds every setting of its run, the data path included.
+        if _checkpoint(args.resume).get("optimizer") is None:
+            # Ultralytics would warn and train something else from the start.
+            raise TrainError(f"--resume: {args.resume} is of a finished run; use --model to go on")
         model = YOLO(str(args.resume))
         model.train(resume=True, device=args.device)
     else:
@@ -202,12 +205,16 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _data_of(weights: Path) -> Path:
-    """The data YAML that a checkpoint was trained on."""
+def _checkpoint(path: Path) -> dict[str, Any]:
     import torch
 
-    checkpoint = torch.load(weights, map_location="cpu", weights_only=False)
-    return Path(checkpoint["train_args"]["data"])
+    loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=False)
+    return loaded
+
+
+def _data_of(weights: Path) -> Path:
+    """The data YAML that a checkpoint was trained on."""
+    return Path(_checkpoint(weights)["train_args"]["data"])
 
 
 if __name__ == "__main__":
