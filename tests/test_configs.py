@@ -15,7 +15,9 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 GOLDEN = Path(__file__).parent / "golden"
 # Two sizes and disagreeing thresholds, so that every branch of the rendering shows.
 SMALL = "[thresholds]\nconf = 0.4\nmax_det = 20\n[batch]\nopt = 3\nmax = 6\n[instances]\nnms = 2\n"
-LARGE = "threads = 2\n[batch]\nopt = 1\nmax = 1\n[limits]\nmax_pixels = 9000000\nqueue_size = 7\n"
+LARGE = (
+    "threads = 2\n[batch]\nopt = 1\nmax = 1\n[limits]\nmax_pixels = 9000000\nmax_in_flight = 7\n"
+)
 
 
 @pytest.fixture
@@ -98,7 +100,8 @@ def test_cuda_graphs_cover_every_batch_size(manifests: list[Manifest]) -> None:
 def test_nms_defaults_are_the_detectors_where_they_agree(manifests: list[Manifest]) -> None:
     def defaults(of: list[Manifest]) -> dict[str, object]:
         parameters = configs.nms_config(of).parameters
-        return {name: json.loads(parameters[name].string_value) for name in parameters}
+        names = ("conf", "iou", "max_det", "agnostic")
+        return {name: json.loads(parameters[name].string_value) for name in names}
 
     assert defaults(manifests[:1])["conf"] == 0.4
     assert defaults(manifests) == {"conf": 0.25, "iou": 0.7, "max_det": 300, "agnostic": False}

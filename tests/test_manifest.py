@@ -33,12 +33,12 @@ def test_defaults_and_every_key(folder: Path) -> None:
         "[thresholds]\nconf = 0.5\niou = 0.6\nmax_det = 50\nagnostic = true\n"
         "[batch]\nopt = 4\nmax = 32\ndelay_us = 2000\n"
         "[instances]\npreprocess = 3\ndetector = 2\nnms = 2\n"
-        "[limits]\nmax_pixels = 1000\nqueue_size = 9\nqueue_timeout_s = 0.5\n"
+        "[limits]\nmax_pixels = 1000\nmax_in_flight = 9\nmax_wait_s = 0.5\n"
     )
     full = load_manifest(folder)
     assert (full.batch.opt, full.batch.max, full.batch.delay_us) == (4, 32, 2000)
     assert (full.thresholds.conf, full.thresholds.agnostic) == (0.5, True)
-    assert (full.instances.preprocess, full.limits.queue_timeout_s) == (3, 0.5)
+    assert (full.instances.preprocess, full.limits.max_wait_s) == (3, 0.5)
 
 
 def test_is_frozen(folder: Path) -> None:
@@ -58,7 +58,7 @@ def test_is_frozen(folder: Path) -> None:
         (BASE + "[batch]\nmax = true", "batch.max: input should be a valid integer, got True"),
         (BASE + "[batch]\nopt = 9\nmax = 8", "batch: expected opt <= max, got opt = 9 and max = 8"),
         (BASE + "[thresholds]\nconf = 1.5", "less than or equal to 1, got 1.5"),
-        (BASE + "[limits]\nqueue_timeout_s = 0", "greater than 0, got 0"),
+        (BASE + "[limits]\nmax_wait_s = 0", "greater than 0, got 0"),
         (BASE + 'precision = "fp8"', "'fp32', 'fp16' or 'int8', got 'fp8'"),
         ('name = "x"\nweights = "w.onnx"', "labels: required key is missing"),
         (BASE.replace("boards", "Boards 1"), "got 'Boards 1'"),

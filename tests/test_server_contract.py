@@ -246,12 +246,3 @@ def test_a_bad_request_does_not_hurt_its_neighbours(
         thread.join()
     assert outcomes.count(want[2].tolist()) == 8
     assert outcomes.count("StatusCode.INVALID_ARGUMENT") == 8
-
-
-def test_stale_request_is_rejected(client: triton.InferenceServerClient) -> None:
-    """The request's own timeout reaches the steps' queue policy: late work is refused."""
-    tensor = triton.InferInput(contract.IMAGE, [1, 64, 64, 3], "UINT8")
-    tensor.set_data_from_numpy(frame(64, 64)[None])
-    with pytest.raises(InferenceServerException, match=r"UNAVAILABLE.*[Tt]imeout"):
-        for _ in range(200):
-            client.infer("small", [tensor], timeout=1)

@@ -19,7 +19,7 @@ Runtime: TypeAlias = Literal["tensorrt", "onnxruntime", "python"]
 RUNTIMES: Final[tuple[Runtime, ...]] = ("tensorrt", "onnxruntime", "python")
 NMS: Final = "nms"
 
-_UINT8, _FP32, _INT32 = pb.TYPE_UINT8, pb.TYPE_FP32, pb.TYPE_INT32
+_UINT8, _FP32, _INT32, _INT64 = pb.TYPE_UINT8, pb.TYPE_FP32, pb.TYPE_INT32, pb.TYPE_INT64
 _IMAGE: Final = (contract.IMAGE, _UINT8, [-1, -1, 3])
 _ENCODED: Final = (contract.ENCODED, _UINT8, [-1])
 _DETECTIONS: Final = (
@@ -28,6 +28,8 @@ _DETECTIONS: Final = (
     (contract.DETECTION_SCORES, _FP32, [-1]),
     (contract.DETECTION_CLASSES, _INT32, [-1]),
 )
+# Past the detector, from preprocess to nms.
+_PASSED_BY: Final = ((contract.LETTERBOX, _FP32, [6]), (contract.ADMISSION, _INT64, [1]))
 _Tensors: TypeAlias = Iterable[tuple[str, int, Sequence[int]]]
 
 
@@ -42,9 +44,15 @@ def detector_name(name: str) -> str:
 
 
 def preprocess_config(input_size: int, manifests: Sequence[Manifest]) -> pb.ModelConfig:
-    """Config of the preprocess step that these detectors, all of ``input_size`` pixels, share."""
+    """Config of the preprocess step that the detectors of ``input_size`` pixels share.
+
+    Args:
+        input_size: S, in pixels.
+        manifests: all detectors of the repository.
+    """
+    sharers = [m for m in manifests if m.input_size == input_size]
     config = _python_step(
-        preprocess_name(input_size), manifests, max(m.instances.preprocess for m in manifests)
+        preprocess_name(input_size), manifests, max(m.instances.preprocess for m in sharers)
     )
     for name, kind, dims in (_IMAGE, _ENCODED):
         # Frames of different sizes may still meet in one execute call.
@@ -52,8 +60,8 @@ def preprocess_config(input_size: int, manifests: Sequence[Manifest]) -> pb.Mode
             name=name, data_type=kind, dims=dims, optional=True, allow_ragged_batch=True
         )
     _add(config.output, _letterboxed(input_size))
-    _add(config.output, [(contract.LETTERBOX, _FP32, [6])])
-    pixels = max(m.limits.max_pixels for m in manifests)
+    _add(config.output, _PASSED_BY)
+    pixels = max(m.limits.max_pixels for m in sharers)
     config.parameters[contract.STEP_MAX_PIXELS].string_value = str(pixels)
     return config
 
@@ -66,7 +74,7 @@ def nms_config(manifests: Sequence[Manifest]) -> pb.ModelConfig:
     """
     config = _python_step(NMS, manifests, max(m.instances.nms for m in manifests))
     _add(config.input, _candidates(-1))
-    _add(config.input, [(contract.LETTERBOX, _FP32, [6])])
+    _add(config.input, _PASSED_BY)
     _add(config.output, _DETECTIONS)
     wishes = {m.thresholds for m in manifests}
     defaults = wishes.pop() if len(wishes) == 1 else Thresholds()
@@ -81,7 +89,8 @@ def detector_config(manifest: Manifest, runtime: Runtime) -> pb.ModelConfig:
     size = manifest.input_size
     _add(config.input, _letterboxed(size))
     _add(config.output, _candidates(manifest.candidates))
-    _batching(config, [manifest], delay_us=manifest.batch.delay_us)
+    # No queue policy here: Triton's would cost bursts half a second (see steps/admission.py).
+    config.dynamic_batching.max_queue_delay_microseconds = manifest.batch.delay_us
     for batch in sorted({1, manifest.batch.opt}):
         warmup = config.model_warmup.add(name=f"batch_{batch}", batch_size=batch)
         frame = warmup.inputs[contract.IMAGES]
@@ -121,14 +130,15 @@ def ensemble_config(manifest: Manifest, *, encoded: bool, build: dict[str, str])
     _add(config.input, [source])
     _add(config.output, _DETECTIONS)
     candidates = [contract.BOXES, contract.SCORES, contract.CLASS_IDS]
+    passed_by = [name for name, _, _ in _PASSED_BY]
     _step(
         config,
         preprocess_name(manifest.input_size),
         [source[0]],
-        [contract.IMAGES, contract.LETTERBOX],
+        [contract.IMAGES, *passed_by],
     )
     _step(config, detector_name(manifest.name), [contract.IMAGES], candidates)
-    _step(config, NMS, [*candidates, contract.LETTERBOX], contract.DETECTIONS)
+    _step(config, NMS, [*candidates, *passed_by], contract.DETECTIONS)
     for name, value in {
         contract.PARAM_CONTRACT: str(contract.CONTRACT_VERSION),
         contract.PARAM_TASK: manifest.task,
@@ -167,25 +177,21 @@ def _add(field: Any, tensors: _Tensors) -> None:
 
 
 def _python_step(name: str, manifests: Sequence[Manifest], instances: int) -> pb.ModelConfig:
+    """Start the config of a Python step.
+
+    It has no dynamic batcher: that would hand all waiting requests to one instance, which works
+    through them one by one while the others stand idle.
+    """
     config = pb.ModelConfig(
         name=name, backend="python", max_batch_size=max(m.batch.max for m in manifests)
     )
     config.instance_group.add(count=instances, kind=pb.ModelInstanceGroup.KIND_CPU)
-    _batching(config, manifests, delay_us=0)
+    # All steps share one table of frames under way, so its size and limit are the repository's.
+    in_flight = max(m.limits.max_in_flight for m in manifests)
+    max_wait_s = max(m.limits.max_wait_s for m in manifests)
+    config.parameters[contract.STEP_MAX_IN_FLIGHT].string_value = str(in_flight)
+    config.parameters[contract.STEP_MAX_WAIT_S].string_value = str(max_wait_s)
     return config
-
-
-def _batching(config: pb.ModelConfig, manifests: Sequence[Manifest], *, delay_us: int) -> None:
-    """Let requests meet; refuse what would be answered late rather than queue without bound."""
-    batcher = config.dynamic_batching
-    batcher.max_queue_delay_microseconds = delay_us
-    policy = batcher.default_queue_policy
-    policy.timeout_action = pb.ModelQueuePolicy.REJECT
-    policy.default_timeout_microseconds = round(
-        max(m.limits.queue_timeout_s for m in manifests) * 1_000_000
-    )
-    policy.allow_timeout_override = True
-    policy.max_queue_size = max(m.limits.queue_size for m in manifests)
 
 
 def _cuda_graphs(config: pb.ModelConfig, manifest: Manifest) -> None:

@@ -70,11 +70,11 @@ class Instances:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Limits:
-    """What the server refuses rather than serve late or at any cost."""
+    """What the server refuses rather than serve late or at any cost; the largest of all counts."""
 
     max_pixels: PositiveInt = 64_000_000
-    queue_size: PositiveInt = 128
-    queue_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    max_in_flight: PositiveInt = 128
+    max_wait_s: Annotated[float, Field(gt=0)] = 10.0
 
 
 @dataclass(frozen=True, config=_CONFIG)

@@ -10,7 +10,6 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -31,12 +30,14 @@ _SHARED: Final = Path(tridet.__file__).parent
 # folder comes last on the Python path of its step, so the names must be nobody else's.
 _PREPROCESS: Final = {
     "model.py": _STEPS / "preprocess_model.py",
+    "tridet_admission.py": _STEPS / "admission.py",
     "tridet_contract.py": _SHARED / "_contract.py",
     "tridet_decode.py": _SHARED / "_decode.py",
     "tridet_letterbox.py": _SHARED / "_letterbox.py",
 }
 _NMS: Final = {
     "model.py": _STEPS / "nms_model.py",
+    "tridet_admission.py": _STEPS / "admission.py",
     "tridet_contract.py": _SHARED / "_contract.py",
     "tridet_suppression.py": _STEPS / "suppression.py",
 }
@@ -52,10 +53,9 @@ def render(manifests: Sequence[Manifest]) -> dict[str, bytes]:
     The serving graphs, which are large and quick to make, are not part of it.
     """
     files: dict[str, bytes] = {}
-    by_size = sorted(manifests, key=lambda manifest: manifest.input_size)
-    for size, group in groupby(by_size, key=lambda manifest: manifest.input_size):
+    for size in sorted({manifest.input_size for manifest in manifests}):
         name = configs.preprocess_name(size)
-        files[f"{name}/config.pbtxt"] = _text(configs.preprocess_config(size, list(group)))
+        files[f"{name}/config.pbtxt"] = _text(configs.preprocess_config(size, manifests))
         files |= _version(name, _PREPROCESS)
     files[f"{configs.NMS}/config.pbtxt"] = _text(configs.nms_config(manifests))
     files |= _version(configs.NMS, _NMS)

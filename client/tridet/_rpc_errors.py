@@ -15,7 +15,8 @@ from tridet._exceptions import (
     TridetError,
 )
 
-_OVERLOADED = ("Exceeds maximum queue size", "Request timeout expired")
+# Of tridet's own admission, and of Triton's queue policies in front of models that have one.
+_OVERLOADED = ("overloaded: ", "Exceeds maximum queue size", "Request timeout expired")
 _CODES_OF_GRPC_ITSELF = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -37,7 +38,7 @@ def is_retryable(error: grpc.RpcError) -> bool:
 
 
 def is_overload(error: grpc.RpcError) -> bool:
-    """Whether the server's queue policy rejected the request."""
+    """Whether the server refused the request because it has too much to do."""
     details = error.details() or ""
     return is_retryable(error) and any(text in details for text in _OVERLOADED)
 

@@ -112,9 +112,10 @@ def supervise(control: socket.socket, server: int, owner: int, grace_s: float, w
             os.kill(server, signal.SIGTERM)
 
 
-def clean(folder: Path, shm_prefix: str) -> None:
+def clean(folder: Path, shm_prefix: str, server: int) -> None:
     """Remove the server's shared memory, then its folder, which marks it as not yet removed."""
-    for region in _SHM.glob(f"{shm_prefix}*"):
+    # The second is what tridet's Python steps share (build/tridet_build/steps/admission.py).
+    for region in [*_SHM.glob(f"{shm_prefix}*"), _SHM / f"tridet-admission-{server}"]:
         region.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -142,7 +143,7 @@ def main(arguments: list[str]) -> int:
         finally:
             os.chdir("/")
             kill_rest(server)
-            clean(folder, shm_prefix)
+            clean(folder, shm_prefix, server)
 
 
 if __name__ == "__main__":

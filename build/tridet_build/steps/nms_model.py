@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from tridet_admission import Admission
 from tridet_contract import (
+    ADMISSION,
     AGNOSTIC,
     BOXES,
     CLASS_IDS,
@@ -21,6 +23,8 @@ from tridet_contract import (
     MAX_DET,
     NUM_DETECTIONS,
     SCORES,
+    STEP_MAX_IN_FLIGHT,
+    STEP_MAX_WAIT_S,
 )
 from tridet_suppression import Thresholds, suppress, to_source
 
@@ -29,18 +33,19 @@ class TritonPythonModel:
     """Adapter; see ``suppression`` for the work."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        parameters = json.loads(args["model_config"])["parameters"]
+        config = json.loads(args["model_config"])
+        parameters = {k: json.loads(v["string_value"]) for k, v in config["parameters"].items()}
         self._defaults = Thresholds(
-            **{
-                name: json.loads(parameters[name]["string_value"])
-                for name in (CONF, IOU, MAX_DET, AGNOSTIC)
-            }
+            **{name: parameters[name] for name in (CONF, IOU, MAX_DET, AGNOSTIC)}
         )
+        self._admission = Admission(parameters[STEP_MAX_IN_FLIGHT], parameters[STEP_MAX_WAIT_S])
 
     def execute(self, requests: list[Any]) -> list[Any]:
         return [self._respond(request) for request in requests]
 
     def _respond(self, request: Any) -> Any:
+        ticket = pb_utils.get_input_tensor_by_name(request, ADMISSION).as_numpy()
+        self._admission.release(int(ticket[0, 0]))
         try:
             thresholds = self._defaults.overridden(json.loads(request.parameters() or "{}"))
         except ValueError as error:

@@ -75,7 +75,7 @@ def suppress(
     if thresholds.classes is not None:
         rows = rows[np.isin(class_ids[:count], thresholds.classes)]
     if len(rows) > 1:
-        clashes = _overlap(boxes[rows]) > thresholds.iou
+        clashes = _clashes(boxes[rows], thresholds.iou)
         if not thresholds.agnostic:
             classes = class_ids[rows]
             clashes &= classes[:, None] == classes[None, :]
@@ -99,17 +99,25 @@ def to_source(boxes: Float32Array, letterbox: Float32Array) -> Float32Array:
     return clipped
 
 
-def _overlap(boxes: Float32Array) -> Float32Array:
-    """IoU of every pair: float32 [n, n]. A box without area overlaps nothing."""
-    # Column by column: several times faster than on [n, n, 2] arrays.
+def _clashes(boxes: Float32Array, iou: float) -> npt.NDArray[np.bool_]:
+    """Say of every pair whether it overlaps by more than ``iou``: bool [n, n].
+
+    Compares shared > iou * union, so that boxes without area clash with none; column by column and
+    in place, which is several times faster than on [n, n, 2] arrays.
+    """
     left, top, right, bottom = np.ascontiguousarray(boxes.T)
-    width = np.minimum.outer(right, right) - np.maximum.outer(left, left)
-    height = np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top)
-    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    shared = np.minimum.outer(right, right)
+    shared -= np.maximum.outer(left, left)
+    height = np.minimum.outer(bottom, bottom)
+    height -= np.maximum.outer(top, top)
+    np.maximum(shared, 0, out=shared)
+    shared *= np.maximum(height, 0, out=height)
     area = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
-    union = np.add.outer(area, area) - shared
-    overlap: Float32Array = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return overlap
+    union = np.add.outer(area, area)
+    union -= shared
+    union *= np.float32(iou)
+    clashes: npt.NDArray[np.bool_] = shared > union
+    return clashes
 
 
 def _greedy(clashes: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

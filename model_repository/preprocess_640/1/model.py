@@ -9,7 +9,19 @@ from typing import Any
 import cv2
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from tridet_contract import ENCODED, FORMATS, IMAGE, IMAGES, LETTERBOX, PAD_VALUE, STEP_MAX_PIXELS
+from tridet_admission import Admission, OverloadedError
+from tridet_contract import (
+    ADMISSION,
+    ENCODED,
+    FORMATS,
+    IMAGE,
+    IMAGES,
+    LETTERBOX,
+    PAD_VALUE,
+    STEP_MAX_IN_FLIGHT,
+    STEP_MAX_PIXELS,
+    STEP_MAX_WAIT_S,
+)
 from tridet_decode import ImageError, check_pixels, decode
 from tridet_letterbox import letterbox
 
@@ -21,7 +33,11 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         (images,) = (output for output in config["output"] if output["name"] == IMAGES)
         self._size = int(images["dims"][0])
-        self._max_pixels = int(config["parameters"][STEP_MAX_PIXELS]["string_value"])
+        parameters = {k: v["string_value"] for k, v in config["parameters"].items()}
+        self._max_pixels = int(parameters[STEP_MAX_PIXELS])
+        self._admission = Admission(
+            int(parameters[STEP_MAX_IN_FLIGHT]), float(parameters[STEP_MAX_WAIT_S])
+        )
         # Instances already run side by side; OpenCV's own threads would only fight over the cores.
         cv2.setNumThreads(1)
 
@@ -31,16 +47,19 @@ class TritonPythonModel:
     def _respond(self, request: Any) -> Any:
         try:
             frames = self._frames(request)
-            canvases = np.full((len(frames), self._size, self._size, 3), PAD_VALUE, np.uint8)
-            undo = [
-                letterbox(frame, canvas) for frame, canvas in zip(frames, canvases, strict=True)
-            ]
+            ticket = self._admission.admit(len(frames), request.timeout() / 1e6)
         except ImageError as error:
-            return pb_utils.InferenceResponse(
-                error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
-            )
+            return _refusal(error, pb_utils.TritonError.INVALID_ARG)
+        except OverloadedError as error:
+            return _refusal(error, pb_utils.TritonError.UNAVAILABLE)
+        canvases = np.full((len(frames), self._size, self._size, 3), PAD_VALUE, np.uint8)
+        undo = [letterbox(frame, canvas) for frame, canvas in zip(frames, canvases, strict=True)]
         return pb_utils.InferenceResponse(
-            [pb_utils.Tensor(IMAGES, canvases), pb_utils.Tensor(LETTERBOX, np.stack(undo))]
+            [
+                pb_utils.Tensor(IMAGES, canvases),
+                pb_utils.Tensor(LETTERBOX, np.stack(undo)),
+                pb_utils.Tensor(ADMISSION, np.full((len(frames), 1), ticket, np.int64)),
+            ]
         )
 
     def _frames(self, request: Any) -> list[Any]:
@@ -58,3 +77,7 @@ class TritonPythonModel:
         frames = image.as_numpy()
         check_pixels(frames.shape[2], frames.shape[1], self._max_pixels)
         return list(frames)
+
+
+def _refusal(error: Exception, code: int) -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), code))

@@ -1,0 +1,84 @@
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tridet_build.steps import admission
+from tridet_build.steps.admission import Admission, OverloadedError
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """A clock that stands still until told to go on by some seconds."""
+    now_ns = time.monotonic_ns()
+
+    def go_on(seconds: float) -> None:
+        nonlocal now_ns
+        now_ns += int(seconds * 1e9)
+
+    monkeypatch.setattr(admission.time, "monotonic_ns", lambda: now_ns)
+    return go_on
+
+
+def test_full_is_refused_until_one_leaves(tmp_path: Path) -> None:
+    door = Admission(3, 10, tmp_path)
+    first = door.admit(2)
+    door.admit(1)
+    with pytest.raises(OverloadedError, match="at most 3 frames under way, got 3 and 1 more"):
+        door.admit(1)
+    door.release(first)
+    with pytest.raises(OverloadedError, match="got 1 and 3 more"):
+        door.admit(3)
+    door.admit(2)
+
+
+def test_instances_share_one_count(tmp_path: Path) -> None:
+    preprocess, nms = Admission(2, 10, tmp_path), Admission(2, 10, tmp_path)
+    tickets = [preprocess.admit(1), nms.admit(1)]
+    assert len(set(tickets)) == 2
+    with pytest.raises(OverloadedError):
+        nms.admit(1)
+    for ticket in tickets:
+        nms.release(ticket)
+        nms.release(ticket)  # a second branch of the ensemble
+    preprocess.admit(2)
+
+
+def test_waits_no_longer_than_the_oldest(tmp_path: Path, clock: Callable[[float], None]) -> None:
+    door = Admission(9, 10, tmp_path)
+    oldest = door.admit(1)
+    clock(2)
+    newest = door.admit(1)
+    with pytest.raises(OverloadedError, match=r"at most 1.5 s, but the oldest of 2 .* waited 2.0 s"):
+        door.admit(1, timeout_s=1.5)
+    door.release(door.admit(1, timeout_s=2.5))
+    clock(9)
+    with pytest.raises(OverloadedError, match="at most 10 s, but the oldest of 2"):
+        door.admit(1, timeout_s=60)
+    door.release(oldest)
+    door.release(door.admit(1))
+    door.release(newest)
+
+
+def test_lost_frames_are_forgotten(tmp_path: Path, clock: Callable[[float], None]) -> None:
+    """A frame that failed between the two steps never reaches nms."""
+    door = Admission(2, 10, tmp_path)
+    door.admit(2)
+    clock(21)
+    assert door.admit(2)
+
+
+def test_a_request_without_timeout_has_the_servers(
+    tmp_path: Path, clock: Callable[[float], None]
+) -> None:
+    door = Admission(9, 10, tmp_path)
+    door.admit(1)
+    clock(9)
+    door.admit(1, timeout_s=0)
+
+
+def test_tables_of_ended_servers_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "tridet-admission-999999999").write_bytes(b"old")
+    Admission(2, 10, tmp_path)
+    (table,) = tmp_path.iterdir()
+    assert table.name != "tridet-admission-999999999"
