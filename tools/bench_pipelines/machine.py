@@ -1,0 +1,73 @@
+"""Where and with what a run was made: figures without it say nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = ("tridet", "tritonclient", "grpcio", "numpy", "opencv-python", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine, the software and the moment."""
+
+    cpu: str
+    cores: int
+    """That this process may use."""
+    date: str
+    versions: dict[str, str]
+
+
+def this_machine(triton_version: str) -> Machine:
+    """Describe this machine; the caller knows the server's version."""
+    versions = {"python": platform.python_version(), "tritonserver": triton_version}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "?"
+    date = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return Machine(_cpu_model(), len(os.sched_getaffinity(0)), date, versions)
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def machine_busy_s() -> float:
+    """Return the CPU seconds that all processes of this machine have used since it started."""
+    user, nice, system, _idle, _iowait, irq, softirq, *_ = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+class OtherLoad:
+    """How many cores other programs kept busy during a run: a noisy run should say so."""
+
+    def __init__(self) -> None:
+        self._busy_s, self._own_s = machine_busy_s(), _own_cpu_s()
+        self._wall_s = time.monotonic()
+
+    def cores(self) -> float:
+        """Return the mean number of cores since the start that were busy with other programs.
+
+        To be called when the processes that this one started have ended: only then does the system
+        tell what they used.
+        """
+        busy_s = machine_busy_s() - self._busy_s - (_own_cpu_s() - self._own_s)
+        return max(0.0, busy_s / (time.monotonic() - self._wall_s))
+
+
+def _own_cpu_s() -> float:
+    """CPU seconds of this process and of those of its children that have ended."""
+    return sum(os.times()[:4])
