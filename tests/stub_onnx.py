@@ -1,5 +1,6 @@
-"""A stand-in detector as ONNX: Ultralytics' layout, known numbers out, no training needed."""
+"""A stand-in detector as ONNX: any served layout, known numbers out, no training needed."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,40 +19,70 @@ def write_stub(
     half: bool = False,
     dynamic_size: bool = False,
     seed: int = 0,
+    layout: str = "ultralytics",
+    output_batch: str | int | None = None,
+    outputs: int = 1,
+    metadata: Mapping[str, str] | None = None,
 ) -> np.ndarray:
-    """Write the detector and return its table, float32 [4 + classes, anchors].
+    """Write the detector and return its table: float32, the layout's shape without batch axis.
 
     Its output is that table times the mean of the first input plane, so it depends on the pixels
-    and on their channel order.
+    and on their channel order; the classes of an end-to-end table stay as they are.
+
+    Args:
+        anchors: rows of the table, whatever the layout calls them.
+        output_batch: the first axis that the output declares; None for that of the input.
+        outputs: how many outputs of that kind.
+        metadata: beside ``names``, or in its place.
     """
-    table = np.random.default_rng(seed).random((4 + classes, anchors)).astype(np.float32)
-    table[:4] *= size
+    table = _table(layout, classes, size, anchors, seed)
+    fixed = np.zeros_like(table)
+    if layout == "end_to_end":
+        fixed[:, 5] = table[:, 5]
     kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
     constants = {
         "flat": np.array([0, 3, 1], np.int64),
         "first": np.array([0], np.int64),
         "second": np.array([1], np.int64),
-        "table": table[None].astype(np.float16 if half else np.float32),
+        "scaled": (table - fixed)[None].astype(np.float16 if half else np.float32),
+        "fixed": fixed[None].astype(np.float16 if half else np.float32),
     }
+    names = [f"output{i}" for i in range(outputs)]
     nodes = [
         helper.make_node("GlobalAveragePool", ["images"], ["means"]),
         helper.make_node("Reshape", ["means", "flat"], ["rows"]),
         helper.make_node("Slice", ["rows", "first", "second", "second"], ["mean"]),
-        helper.make_node("Mul", ["mean", "table"], ["output0"]),
+        helper.make_node("Mul", ["mean", "scaled"], ["part"]),
+        *(helper.make_node("Add", ["part", "fixed"], [name]) for name in names),
     ]
     sides = ["height", "width"] if dynamic_size else [size, size]
-    prediction = ["rows", "anchors"] if dynamic_size else [4 + classes, anchors]
+    prediction = ["rows", "anchors"] if dynamic_size else [*table.shape]
+    output_shape = [batch if output_batch is None else output_batch, *prediction]
     graph = helper.make_graph(
         nodes,
         "stub",
         [helper.make_tensor_value_info("images", kind, [batch, 3, *sides])],
-        [helper.make_tensor_value_info("output0", kind, [batch, *prediction])],
+        [helper.make_tensor_value_info(name, kind, output_shape) for name in names],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    helper.set_model_props(model, {"names": str({i: f"c{i}" for i in range(classes)})})
+    props = {"names": str({i: f"c{i}" for i in range(classes)}), **(metadata or {})}
+    helper.set_model_props(model, props)
     onnx.save(model, path)
     return table
+
+
+def _table(layout: str, classes: int, size: int, anchors: int, seed: int) -> np.ndarray:
+    columns = {"ultralytics": 4 + classes, "yolov5": 5 + classes, "end_to_end": 6}[layout]
+    rng = np.random.default_rng(seed)
+    table = rng.random((columns, anchors)).astype(np.float32)
+    table[:4] *= size
+    if layout == "ultralytics":
+        return table
+    if layout == "end_to_end":
+        table[4] = np.sort(table[4])[::-1]
+        table[5] = rng.integers(0, classes, anchors)
+    return np.ascontiguousarray(table.T)
 
 
 def write_detector(folder: Path, manifest: str = "", **stub: object) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 In goes ``images`` UINT8 [N, S, S, 3] BGR; out come the K best ``boxes``, ``scores`` and
 ``class_ids`` (see the contract). In front: cast, HWC to CHW, BGR to RGB, division by 255. Behind:
-best class per anchor, TopK, and the box decode of those K only. All of it computes in FP32,
-whatever precision the detector inside has.
+best class per anchor, TopK, and the box decode of those K only, for each of the layouts that
+``layouts`` tells apart. All of it computes in FP32, whatever precision the detector inside has.
 
 The two ends are written in ONNX's own text form and joined by ``onnx.compose``.
 """
@@ -17,9 +17,10 @@ from onnx import TensorProto, compose, parser
 from tridet import _contract as contract
 
 from tridet_build._exceptions import GraphError
+from tridet_build.layouts import Layout, Prediction, recognize
 
 # Split takes its sizes as an input since 13; older exports would need a second text.
-_OLDEST_OPSET: Final = 13
+OLDEST_OPSET: Final = 13
 _FLOATS: Final[dict[int, str]] = {TensorProto.FLOAT: "float", TensorProto.FLOAT16: "float16"}
 
 # The cast comes first: TensorRT refuses to transpose UINT8.
@@ -36,9 +37,8 @@ tridet_front (uint8[batch, {size}, {size}, 3] {IMAGES})
 }}
 """
 
-# ReduceMax takes its axes as an input since opset 18, as an attribute before.
-_BACK: Final = """
-tridet_back ({float}[batch, {channels}, {anchors}] raw)
+_ULTRALYTICS: Final = """
+tridet_back ({float}[batch, {channels}, {rows}] raw)
     => (float[batch, {k}, 4] {BOXES}, float[batch, {k}] {SCORES}, int32[batch, {k}] {CLASS_IDS})
 <int64[2] box_and_classes = {{4, {classes}}}, int64[1] class_axis = {{1}}, int64[1] k = {{{k}}},
  int64[3] four_rows = {{1, 4, 1}}, int64[2] centre_and_size = {{2, 2}}, float half = {{0.5}}>
@@ -62,42 +62,109 @@ tridet_back ({float}[batch, {channels}, {anchors}] raw)
 }}
 """
 
+# Objectness cannot change which class is best, so it multiplies that class's confidence only.
+_YOLOV5: Final = """
+tridet_back ({float}[batch, {rows}, {channels}] raw)
+    => (float[batch, {k}, 4] {BOXES}, float[batch, {k}] {SCORES}, int32[batch, {k}] {CLASS_IDS})
+<int64[3] box_object_classes = {{4, 1, {classes}}}, int64[1] class_axis = {{2}},
+ int64[1] k = {{{k}}}, int64[3] four_columns = {{1, 1, 4}}, int64[2] centre_and_size = {{2, 2}},
+ float half = {{0.5}}>
+{{
+    raw32 = Cast <to = 1> (raw)
+    centres, objectness, confidences = Split <axis = 2> (raw32, box_object_classes)
+    confidence = {reduce_max}
+    object = Squeeze (objectness, class_axis)
+    best = Mul (object, confidence)
+    best_class = ArgMax <axis = 2, keepdims = 0> (confidences)
+    {SCORES}, anchor = TopK <axis = 1> (best, k)
+    class_id = GatherElements <axis = 1> (best_class, anchor)
+    {CLASS_IDS} = Cast <to = 6> (class_id)
+    anchor_column = Unsqueeze (anchor, class_axis)
+    anchor_columns = Tile (anchor_column, four_columns)
+    kept_boxes = GatherElements <axis = 1> (centres, anchor_columns)
+    centre, size = Split <axis = 2> (kept_boxes, centre_and_size)
+    reach = Mul (size, half)
+    low = Sub (centre, reach)
+    high = Add (centre, reach)
+    {BOXES} = Concat <axis = 2> (low, high)
+}}
+"""
+
+# Rows of zeros make up for a head that has fewer than K; TopK puts them last.
+_END_TO_END: Final = """
+tridet_back ({float}[batch, {rows}, 6] raw)
+    => (float[batch, {k}, 4] {BOXES}, float[batch, {k}] {SCORES}, int32[batch, {k}] {CLASS_IDS})
+<int64[3] box_score_class = {{4, 1, 1}}, int64[1] last_axis = {{2}}, int64[1] k = {{{k}}},
+ int64[3] four_columns = {{1, 1, 4}}, int64[6] missing_rows = {{0, 0, 0, 0, {missing}, 0}}>
+{{
+    raw32 = Cast <to = 1> (raw)
+    all_rows = Pad (raw32, missing_rows)
+    corners, score_column, class_column = Split <axis = 2> (all_rows, box_score_class)
+    score = Squeeze (score_column, last_axis)
+    class = Squeeze (class_column, last_axis)
+    {SCORES}, row = TopK <axis = 1> (score, k)
+    class_id = GatherElements <axis = 1> (class, row)
+    {CLASS_IDS} = Cast <to = 6> (class_id)
+    row_column = Unsqueeze (row, last_axis)
+    row_columns = Tile (row_column, four_columns)
+    {BOXES} = GatherElements <axis = 1> (corners, row_columns)
+}}
+"""
+
+_BACKS: Final[dict[Layout, str]] = {
+    "ultralytics": _ULTRALYTICS,
+    "yolov5": _YOLOV5,
+    "end_to_end": _END_TO_END,
+}
+
 
 @dataclass(frozen=True)
-class _Layout:
-    """What the two ends must fit: names and element types of the detector's input and output."""
+class Socket:
+    """Where a detector is plugged into the serving graph.
+
+    Attributes:
+        images: name of its input.
+        images_type: element type of that, as ``onnx.TensorProto`` numbers them.
+        raw: name of its output.
+        raw_type: element type of that.
+        prediction: what the output means.
+    """
 
     images: str
     images_type: int
     raw: str
     raw_type: int
-    anchors: int
+    prediction: Prediction
 
 
 def serving_graph(
-    weights: Path, *, input_size: int, classes: int, candidates: int
+    weights: Path, *, input_size: int, classes: int, candidates: int, layout: str | None = None
 ) -> onnx.ModelProto:
     """Wrap a detector's ONNX.
 
     Args:
-        weights: ONNX in Ultralytics' detection layout: one input [N, 3, S, S], one output
-            [N, 4 + C, A]: centre x, centre y, width, height in pixels, then C class scores.
-            N is dynamic; S may be.
+        weights: ONNX with one input [N, 3, S, S], RGB of 0 to 1, and one output in one of the
+            ``layouts``. N is dynamic; S may be.
         input_size: S, in pixels.
         classes: C, the number of labels.
-        candidates: K, at most A.
+        candidates: K. At most the number of anchors; an end-to-end head that has fewer rows is
+            padded with boxes and scores of zero.
+        layout: of the output, where shape and metadata do not tell; see ``layouts.LAYOUTS``.
 
     Returns:
         A checked model with a dynamic batch axis and the original metadata.
 
     Raises:
-        GraphError: not an ONNX file, or its inputs and outputs are not of that layout; says how.
+        GraphError: not an ONNX file, or its inputs and outputs are not of a known layout; says how.
     """
     detector = _load(weights)
     try:
-        _fix_size(detector, input_size)
-        layout = _layout(detector, input_size, classes, candidates)
-        model = _wrap(detector, layout, input_size, classes, candidates)
+        fix_size(detector, input_size)
+        socket = socket_of(detector, input_size=input_size, classes=classes, layout=layout)
+        rows = socket.prediction.rows
+        if candidates > rows and socket.prediction.layout != "end_to_end":
+            raise GraphError(f"candidates: expected at most {rows} (anchors), got {candidates}")
+        model = _wrap(detector, socket, input_size, classes, candidates)
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise GraphError(f"{weights}: the serving graph is invalid: {_one_line(error)}") from None
@@ -106,21 +173,7 @@ def serving_graph(
     return model
 
 
-def _load(weights: Path) -> onnx.ModelProto:
-    try:
-        model = onnx.load(weights)
-        onnx.checker.check_model(model)
-    except FileNotFoundError:
-        raise GraphError(f"{weights}: no such file") from None
-    except Exception as error:  # protobuf raises its own types on a damaged file
-        raise GraphError(f"{weights}: not a readable ONNX model: {_one_line(error)}") from None
-    opset = _opset(model)
-    if opset < _OLDEST_OPSET:
-        raise GraphError(f"{weights}: expected opset {_OLDEST_OPSET} or newer, got {opset}")
-    return model
-
-
-def _fix_size(model: onnx.ModelProto, size: int) -> None:
+def fix_size(model: onnx.ModelProto, size: int) -> None:
     """Give dynamic height and width, as `dynamic=True` leaves them, the manifest's input size."""
     for tensor in model.graph.input:
         axes = tensor.type.tensor_type.shape.dim
@@ -135,61 +188,79 @@ def _fix_size(model: onnx.ModelProto, size: int) -> None:
         model.CopyFrom(onnx.shape_inference.infer_shapes(model, data_prop=True))
 
 
-def _layout(model: onnx.ModelProto, input_size: int, classes: int, candidates: int) -> _Layout:
-    """Recognize the detection layout, or say how the model differs from it."""
+def socket_of(
+    model: onnx.ModelProto, *, input_size: int, classes: int, layout: str | None = None
+) -> Socket:
+    """Check a detector's input and output; the arguments are those of :func:`serving_graph`.
+
+    Raises:
+        GraphError: they are not what can be served; says how they differ.
+    """
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [tensor for tensor in model.graph.input if tensor.name not in weights]
     outputs = list(model.graph.output)
     found = f"got {' '.join(map(_signature, inputs))} -> {' '.join(map(_signature, outputs))}"
     if len(inputs) != 1 or len(outputs) != 1:
         raise GraphError(f"expected one input and one output, {found}")
-    batch, *frame = _shape(inputs[0])
-    _, *prediction = _shape(outputs[0])
+    batch, *frame = _shape(inputs[0]) or [None]
+    raw = _shape(outputs[0])
     if frame != [3, input_size, input_size]:
         raise GraphError(f"expected an input [N, 3, {input_size}, {input_size}], {found}")
-    if isinstance(batch, int):
+    if isinstance(batch, int) or (raw and isinstance(raw[0], int)):
         raise GraphError(f"expected a dynamic batch axis, {found}; export again with dynamic=True")
-    if len(prediction) != 2 or prediction[0] != 4 + classes or not isinstance(prediction[1], int):
-        raise GraphError(
-            f"expected an output [N, {4 + classes}, anchors] (4 box values and {classes} labels), "
-            f"{found}"
-        )
-    if candidates > prediction[1]:
-        raise GraphError(
-            f"candidates: expected at most {prediction[1]} (anchors), got {candidates}"
-        )
     types = [tensor.type.tensor_type.elem_type for tensor in (inputs[0], outputs[0])]
     if not set(types) <= _FLOATS.keys():
         raise GraphError(f"expected float or float16 tensors, {found}")
-    return _Layout(inputs[0].name, types[0], outputs[0].name, types[1], prediction[1])
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    prediction = recognize(
+        raw, classes=classes, input_size=input_size, metadata=metadata, layout=layout
+    )
+    return Socket(inputs[0].name, types[0], outputs[0].name, types[1], prediction)
+
+
+def _load(weights: Path) -> onnx.ModelProto:
+    try:
+        model = onnx.load(weights)
+        onnx.checker.check_model(model)
+    except FileNotFoundError:
+        raise GraphError(f"{weights}: no such file") from None
+    except Exception as error:  # protobuf raises its own types on a damaged file
+        raise GraphError(f"{weights}: not a readable ONNX model: {_one_line(error)}") from None
+    opset = _opset(model)
+    if opset < OLDEST_OPSET:
+        raise GraphError(f"{weights}: expected opset {OLDEST_OPSET} or newer, got {opset}")
+    return model
 
 
 def _wrap(
-    detector: onnx.ModelProto, layout: _Layout, size: int, classes: int, k: int
+    detector: onnx.ModelProto, socket: Socket, size: int, classes: int, k: int
 ) -> onnx.ModelProto:
-    opset = _opset(detector)
     names = vars(contract)
     front = _FRONT.format(
-        **names, size=size, float=_FLOATS[layout.images_type], float_id=layout.images_type
+        **names, size=size, float=_FLOATS[socket.images_type], float_id=socket.images_type
     )
-    back = _BACK.format(
+    layout, rows = socket.prediction.layout, socket.prediction.rows
+    axis = 1 if layout == "ultralytics" else 2
+    back = _BACKS[layout].format(
         **names,
-        float=_FLOATS[layout.raw_type],
-        channels=4 + classes,
-        anchors=layout.anchors,
+        float=_FLOATS[socket.raw_type],
+        channels=classes + (4 if layout == "ultralytics" else 5),
+        rows=rows,
         classes=classes,
         k=k,
+        # It takes its axes as an input since opset 18, as an attribute before.
         reduce_max=(
             "ReduceMax <keepdims = 0> (confidences, class_axis)"
-            if opset >= 18
-            else "ReduceMax <axes = [1], keepdims = 0> (confidences)"
+            if _opset(detector) >= 18
+            else f"ReduceMax <axes = [{axis}], keepdims = 0> (confidences)"
         ),
+        missing=max(0, k - rows),
     )
     # The detector's own names may be ours too (Ultralytics calls its input "images").
     inner = compose.add_prefix(detector, "detector/")
-    head = [(f"detector/{layout.raw}", "raw")]
+    head = [(f"detector/{socket.raw}", "raw")]
     joined = compose.merge_models(
-        _parse(front, detector), inner, io_map=[("planes", f"detector/{layout.images}")]
+        _parse(front, detector), inner, io_map=[("planes", f"detector/{socket.images}")]
     )
     model = compose.merge_models(joined, _parse(back, detector), io_map=head)
     model.graph.name = detector.graph.name
