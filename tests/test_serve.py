@@ -217,6 +217,10 @@ NOISE = (
     'memory pool will not be available: CUDA driver version is insufficient"',
     f'I{STAMP} cuda_memory_manager.cc:117] "CUDA memory pool disabled"',
     f'E{STAMP} server.cc:241] "CudaDriverHelper has not been initialized."',
+    f'W{STAMP} pinned_memory_manager.cc:170] "failed to allocate pinned system memory: no pinned '
+    'memory pool, falling back to non-pinned system memory"',
+    f'E{STAMP} ensemble_scheduler.cc:1468] "unable to create stream for pcb: CUDA driver version '
+    'is insufficient for CUDA runtime version"',
     "Error: Failed to initialize NVML",
     f'W{STAMP} metrics.cc:798] "DCGM unable to start: DCGM initialization error"',
 )

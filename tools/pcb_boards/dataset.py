@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,8 @@ def _map(
     if workers == 1:
         yield from map(function, jobs)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    # Not forked: the caller may have threads, whose locks a forked child would inherit.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(function, jobs, chunksize=8)
 
 

@@ -12,6 +12,8 @@ _NO_GPU = (
     "Unable to allocate pinned system memory",
     "CUDA memory pool disabled",
     "CudaDriverHelper has not been initialized",
+    "failed to allocate pinned system memory: no pinned memory pool",
+    "unable to create stream for ",
 )
 _NO_GPU_METRICS = ("Failed to initialize NVML", "DCGM unable to start")
 _LOADING = re.compile(r"loading: (.+):\d+$")
