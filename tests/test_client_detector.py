@@ -29,7 +29,7 @@ def png(image: np.ndarray) -> bytes:
 
 
 def test_fit_sends_the_resized_frame(fake):
-    with Detector(fake.url, "pcb") as detector:
+    with Detector(fake.url, "pcb", transport="fit") as detector:
         detector(picture(1920, 1080))
     (request,) = fake.requests
     (tensor,) = request.inputs
@@ -85,6 +85,26 @@ def test_shm_sends_a_region_and_reuses_it(fake):
     assert names[0] == names[1] == names[2] != names[3]
     assert fake.calls["register"] == fake.calls["unregister"] == 2
     assert not fake.regions
+
+
+def test_auto_sends_the_resized_frame_in_shared_memory_where_it_can(fake):
+    with Detector(fake.url, "pcb") as detector:
+        detector(picture(1920, 1080))
+        detector(picture(1920, 1080))
+    for request in fake.requests:
+        assert not request.raw_input_contents
+        assert list(request.inputs[0].shape) == [1, INPUT_SIZE * 1080 // 1920, INPUT_SIZE, 3]
+    assert fake.calls["register"] == 1
+
+
+def test_auto_sends_over_the_wire_to_a_server_elsewhere(fake):
+    """A loopback address may be a port that is forwarded to another machine."""
+    fake.shares_memory = False
+    with Detector(fake.url, "pcb") as detector:
+        boxes = [detector(picture(1920, 1080)).boxes for _ in range(3)]
+    assert len(boxes[0]) > 0
+    assert [len(request.raw_input_contents) for request in fake.requests] == [1, 1, 1]
+    assert fake.calls["register"] == 1, "tried once, not with every frame"
 
 
 @pytest.mark.parametrize("size", SIZES)

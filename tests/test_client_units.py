@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tridet import _wire
+from tridet._channel import is_loopback
 from tridet._letterbox import fitted_size
 from tridet._pipeline import ordered_map
 from tridet._transports import Payload
@@ -42,6 +43,22 @@ def test_a_box_around_everything_stays_on_the_image(width, height):
     boxes = payload.in_source_pixels(np.array([[-1, -1, 641, 641]], np.float32))
     assert (boxes[0] >= 0).all()
     assert boxes[0, 2] <= width and boxes[0, 3] <= height
+
+
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("localhost:8001", True),
+        ("127.0.0.1:8001", True),
+        ("127.3.2.1:1", True),
+        ("[::1]:8001", True),
+        ("10.0.0.7:8001", False),
+        ("triton:8001", False),
+        ("localhost.example.org:8001", False),
+    ],
+)
+def test_which_servers_may_be_on_this_machine(url, loopback):
+    assert is_loopback(url) == loopback
 
 
 @given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,15 @@ def target_from_url(url: str) -> str:
             f"url: expected host:port of Triton's gRPC endpoint, as in localhost:8001, got {url!r}"
         )
     return target
+
+
+def is_loopback(target: str) -> bool:
+    """Whether the target's host can only be this machine, or something that it forwards to."""
+    host = target.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def open_channel(target: str, tls: TLS | None, keepalive_s: float) -> grpc.Channel:

@@ -121,8 +121,9 @@ def cli(context: click.Context) -> None:
     type=click.Choice(TRANSPORTS),
     default="auto",
     show_default=True,
-    help="How images travel: resized first (fit, the choice of auto), every pixel (raw), "
-    "the file (encoded), or shared memory with a server on this machine (shm).",
+    help="How images travel: resized first (fit), every pixel (raw), the file (encoded), every "
+    "pixel in memory shared with a server on this machine (shm), or fit, in shared memory if "
+    "there is any (auto).",
 )
 @click.option("--save", type=click.Path(path_type=Path), help="Folder for the drawn images.")
 @click.option("--json", "destination", metavar="FILE|-", help="Where the results go; - is stdout.")

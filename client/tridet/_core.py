@@ -11,13 +11,14 @@ import grpc
 from tritonclient.grpc import service_pb2
 
 from tridet import _thresholds, _wire
-from tridet._channel import TLS, target_from_url
+from tridet._channel import TLS, is_loopback, target_from_url
 from tridet._detections import Detections
 from tridet._exceptions import (
     ContractMismatch,
     InvalidInput,
     ModelUnknown,
     ServerNotReady,
+    SharedMemoryUnavailable,
     TimedOut,
     TridetError,
 )
@@ -74,7 +75,7 @@ class Core:
         Args:
             url: ``host:port`` of the server's gRPC endpoint.
             model: name of the detector there.
-            transport: how images travel: auto (fit), fit, raw, encoded or shm; see ``_transports``.
+            transport: how images travel: auto, fit, raw, encoded or shm; see ``_transports``.
             timeout_s: what one call may take in all: reading, resizing, request and retries. To
                 learn that the server does not answer at all takes up to a second more.
             retries: how often a request is sent again when the server is unavailable or overloaded
@@ -107,6 +108,8 @@ class Core:
         self._thresholds = _thresholds.given(thresholds)
         self._info: ModelInfo | None = None
         self._regions = RegionPool(url)
+        # Behind a loopback address may be a forwarded port: the first attempt tells.
+        self._may_share_memory = transport == "auto" and is_loopback(self._target)
         self._closed = False
         self._open()
 
@@ -166,15 +169,20 @@ class Core:
             return model_info_from_config(response.config, detectors_among(served))
 
     def _infer(self, payload: Payload, parameters: Parameters, deadline: float) -> Flow[Any]:
-        if self.transport != "shm":
-            return (
-                yield from self._call(
-                    "ModelInfer",
-                    lambda left_s: _wire.request_bytes(payload, parameters, timeout_s=left_s),
-                    deadline,
-                )
+        if self.transport == "shm":
+            return (yield from self._infer_from_shared_memory(payload, parameters, deadline))
+        if self._may_share_memory:
+            try:
+                return (yield from self._infer_from_shared_memory(payload, parameters, deadline))
+            except SharedMemoryUnavailable:
+                self._may_share_memory = False
+        return (
+            yield from self._call(
+                "ModelInfer",
+                lambda left_s: _wire.request_bytes(payload, parameters, timeout_s=left_s),
+                deadline,
             )
-        return (yield from self._infer_from_shared_memory(payload, parameters, deadline))
+        )
 
     def _infer_from_shared_memory(
         self, payload: Payload, parameters: Parameters, deadline: float

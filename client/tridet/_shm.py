@@ -31,6 +31,11 @@ class Region:
         self.name = name
         self.nbytes = nbytes
         self._memory = SharedMemory(name, create=True, size=nbytes)
+        try:
+            _reserve(name, nbytes)
+        except OSError:
+            _unlink(self._memory)
+            raise
         # Also when the detector is never closed: at garbage collection or at exit.
         self.unlink = weakref.finalize(self, _unlink, self._memory)
         """Give the block back to the system; the server's mapping lasts until unregistered."""
@@ -38,6 +43,16 @@ class Region:
     def write(self, frame: UInt8Array) -> None:
         """Copy the frame to the start of the block."""
         np.ndarray(frame.shape, np.uint8, buffer=self._memory.buf)[...] = frame
+
+
+def _reserve(name: str, nbytes: int) -> None:
+    # A block is given its pages as it is written, and where there are none left the process dies of
+    # SIGBUS; asked for now, their lack is an error like any other.
+    file = os.open(f"/dev/shm/{name}", os.O_RDWR)
+    try:
+        os.posix_fallocate(file, 0, nbytes)
+    finally:
+        os.close(file)
 
 
 def _unlink(memory: SharedMemory) -> None:

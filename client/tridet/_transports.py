@@ -6,7 +6,7 @@ raw      every pixel of the frame.
 encoded  the image file's bytes, decoded by the server. An array is encoded as JPEG first, which is
          lossy.
 shm      every pixel, handed over in shared memory; the server must run on this machine.
-auto     fit, the default.
+auto     the default: fit, through shared memory where the server is found to be on this machine.
 """
 
 from __future__ import annotations
@@ -47,8 +47,6 @@ class Payload:
 
     def in_source_pixels(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Map float32 [n, 4] xyxy from the picture that was sent to the source, clipped to it."""
-        if self.sent_size == self.image_size:
-            return boxes
         width, height = self.image_size
         # The sides are scaled apart, because each was rounded on its own when the client resized.
         scale = np.array([width / self.sent_size[0], height / self.sent_size[1]] * 2, np.float32)

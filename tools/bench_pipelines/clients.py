@@ -143,11 +143,12 @@ PIPELINES: dict[str, Factory] = {
     "naive": NaiveClient,
     "ultralytics": UltralyticsClient,
     "tridet auto": partial(TridetClient, transport="auto"),
+    "tridet fit": partial(TridetClient, transport="fit"),
     "tridet raw": partial(TridetClient, transport="raw"),
     "tridet encoded": partial(TridetClient, transport="encoded"),
     "tridet shm": partial(TridetClient, transport="shm"),
 }
-"""Name to what makes a client of it from the server's gRPC address (``auto`` is ``fit``)."""
+"""Name to what makes a client of it from the server's gRPC address."""
 
 _TRIDET_STEPS = ("preprocess_640", TRIDET_DETECTOR, "nms")
 
@@ -155,6 +156,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "naive": (NAIVE, NAIVE_PREPROCESS, STUB_RAW, NAIVE_NMS),
     "ultralytics": (STUB_RAW, STUB_RAW),
     "tridet auto": (TRIDET, *_TRIDET_STEPS),
+    "tridet fit": (TRIDET, *_TRIDET_STEPS),
     "tridet raw": (TRIDET, *_TRIDET_STEPS),
     "tridet encoded": (f"{TRIDET}_encoded", *_TRIDET_STEPS),
     "tridet shm": (TRIDET, *_TRIDET_STEPS),
