@@ -24,6 +24,9 @@ LARGE = (
 def manifests(tmp_path: Path) -> list[Manifest]:
     write_detector(tmp_path / "small", SMALL)
     write_detector(tmp_path / "large", LARGE, size=96, classes=2)
+    for name in ("small", "large"):
+        # Rendering reads no more of them than their hash, which must not change with onnx.
+        (tmp_path / name / "weights.onnx").write_bytes(b"weights")
     return load_manifests([tmp_path / "small", tmp_path / "large"])
 
 

@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 
 from tridet_build._exceptions import ManifestError
+from tridet_build.layouts import Layout
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -89,6 +90,7 @@ class Manifest:
         labels: class names; the index is the class id.
         candidates: K, how many of the best-scoring anchors leave the serving graph for NMS.
         precision: precision of the weights file.
+        layout: what the detector's output means; None tells it from the ONNX.
         threads: CPU threads of one ONNX Runtime session; 0 takes all cores.
     """
 
@@ -99,6 +101,7 @@ class Manifest:
     input_size: Annotated[int, Field(ge=32, le=4096, multiple_of=32)] = 640
     candidates: Annotated[int, Field(ge=1, le=30_000)] = 300
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    layout: Layout | None = None
     threads: Annotated[int, Field(ge=0)] = 0
     thresholds: Thresholds = field(default_factory=Thresholds)
     batch: Batch = field(default_factory=Batch)

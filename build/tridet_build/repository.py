@@ -81,6 +81,7 @@ def write(manifests: Sequence[Manifest], root: Path) -> list[Path]:
             input_size=manifest.input_size,
             classes=len(manifest.labels),
             candidates=manifest.candidates,
+            layout=manifest.layout,
         )
         name = configs.detector_name(manifest.name)
         files[f"{name}/{VERSION}/{SERVING_GRAPH}"] = graph.SerializeToString(deterministic=True)
