@@ -12,7 +12,7 @@ BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format serve detect bench repository setup setup-dev constraints clean distclean
+.PHONY: help demo test lint format serve detect bench repository plans check-plans check setup setup-dev setup-build constraints clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
@@ -29,6 +29,15 @@ detect: setup ## Detect in SOURCES with the server that `make serve` runs; pictu
 
 repository: setup ## Render model_repository/ from the manifests in MODELS
 	@$(BIN)/tridet-build repository --models "$(MODELS)"
+
+plans: setup-build ## Compile a TensorRT plan for every detector in MODELS (needs TensorRT and a GPU)
+	@$(BIN)/python -m tridet_build plans --models "$(MODELS)" $(ARGS)
+
+check-plans: setup-build ## Compile every serving graph with TensorRT for RTX, which needs no GPU
+	@$(BIN)/python -m tridet_build plans --check --models "$(MODELS)" $(ARGS)
+
+check: setup ## Check what tritonserver would load from model_repository/
+	@$(BIN)/tridet-build check $(ARGS)
 
 bench: setup-dev ## Measure tridet beside two other ways to serve; prints the tables of docs/performance.md
 	@$(BIN)/python tools/bench.py $(ARGS)
@@ -49,8 +58,10 @@ setup: .venv/.server ## Install the client and the local server into .venv
 
 setup-dev: .venv/.dev ## Install the test tools as well
 
+setup-build: .venv/.plans ## Install Polygraphy and TensorRT for RTX as well
+
 constraints: setup-dev ## Pin the newest versions that pyproject.toml allows
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --extra server \
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --extra server --extra plans \
 		--extra dev --no-header --no-annotate pyproject.toml --output-file constraints.txt
 
 clean: ## Remove what was made, but not .venv
@@ -76,6 +87,11 @@ distclean: clean ## Remove .venv too
 	@echo "Installing the test tools"
 	@$(INSTALL) --editable '.[dev]'
 	@$(call FIX_OPENCV)
+	@touch $@
+
+.venv/.plans: .venv/.server
+	@echo "Installing Polygraphy and TensorRT for RTX (about 260 MB)"
+	@$(INSTALL) --editable '.[plans]'
 	@touch $@
 
 # opencv-python wants libGL, which servers and containers lack; the headless build of the same version

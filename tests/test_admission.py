@@ -49,7 +49,9 @@ def test_waits_no_longer_than_the_oldest(tmp_path: Path, clock: Callable[[float]
     oldest = door.admit(1)
     clock(2)
     newest = door.admit(1)
-    with pytest.raises(OverloadedError, match=r"at most 1.5 s, but the oldest of 2 .* waited 2.0 s"):
+    with pytest.raises(
+        OverloadedError, match=r"at most 1.5 s, but the oldest of 2 .* waited 2.0 s"
+    ):
         door.admit(1, timeout_s=1.5)
     door.release(door.admit(1, timeout_s=2.5))
     clock(9)

@@ -16,8 +16,8 @@ import numpy as np
 import onnx
 import pytest
 from stub_onnx import write_stub
-from tridet_build._exceptions import BuildError
-from tridet_build.export import ExportError, export_onnx
+from tridet_build._exceptions import BuildError, ExportError
+from tridet_build.export import export_onnx
 from tridet_build.graph import serving_graph
 
 Simplifier = Callable[[onnx.ModelProto], Any]

@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from tridet_build import _cli_stages
 from tridet_build._exceptions import BuildError
-from tridet_build.manifest import MANIFEST_FILE, load_manifests
+from tridet_build.manifest import load_manifests, manifest_paths
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,15 +44,23 @@ def repository(manifests: tuple[Path, ...], models: Path, out: Path) -> None:
     """
     from tridet_build.repository import write  # onnx is heavy; --help need not wait for it
 
-    paths = list(manifests) or sorted(models.glob(f"*/{MANIFEST_FILE}"))
-    if not paths:
-        raise BuildError(f"{models}: expected folders with a {MANIFEST_FILE}, found none")
-    loaded = load_manifests(paths)
+    loaded = load_manifests(manifest_paths(manifests, models))
     changed = write(loaded, out)
     names = ", ".join(manifest.name for manifest in loaded)
     Console(stderr=True).print(
         f"{out}: {names} ready to serve ({len(changed)} files written)", highlight=False
     )
+
+
+for stage in (
+    _cli_stages.export,
+    _cli_stages.fp16,
+    _cli_stages.int8,
+    _cli_stages.gate,
+    _cli_stages.plans,
+    _cli_stages.check,
+):
+    cli.add_command(stage)
 
 
 def main() -> None:
@@ -61,3 +70,5 @@ def main() -> None:
     except BuildError as error:
         click.echo(f"tridet-build: error: {error}", err=True)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

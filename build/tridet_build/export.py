@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 import onnx
 
-from tridet_build._exceptions import BuildError
+from tridet_build._exceptions import BuildError, ExportError
 from tridet_build.graph import OLDEST_OPSET, fix_size, socket_of
 from tridet_build.layouts import Layout, Prediction
 
@@ -33,10 +33,6 @@ _PUBLISHED: Final = re.compile(
 )
 _TOOLS: Final = ("ultralytics", "torch", "onnx", "onnxsim", "onnxslim")
 _BATCH: Final = "batch"
-
-
-class ExportError(BuildError):
-    """Weights cannot be exported to ONNX."""
 
 
 @dataclass(frozen=True)

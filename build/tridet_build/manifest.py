@@ -6,7 +6,7 @@ rely on it: types, ranges and the files it names have been checked.
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -151,6 +151,18 @@ def load_manifest(path: Path) -> Manifest:
     if not manifest.weights.is_file():
         raise ManifestError(f"{path}: weights: expected a file, found none at {manifest.weights}")
     return manifest
+
+
+def manifest_paths(chosen: Sequence[Path], models: Path) -> list[Path]:
+    """Return the chosen manifests, or all of a folder of detectors if none are.
+
+    Raises:
+        ManifestError: there is none in the folder.
+    """
+    paths = list(chosen) or sorted(models.glob(f"*/{MANIFEST_FILE}"))
+    if not paths:
+        raise ManifestError(f"{models}: expected folders with a {MANIFEST_FILE}, found none")
+    return paths
 
 
 def load_manifests(paths: Iterable[Path]) -> list[Manifest]:

@@ -12,7 +12,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from tridet_build.export import ExportError, export_onnx
+from tridet_build._exceptions import ExportError
+from tridet_build.export import export_onnx
 from tridet_build.graph import serving_graph
 
 ultralytics = pytest.importorskip("ultralytics")

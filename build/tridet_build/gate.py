@@ -1,0 +1,172 @@
+"""The gate before any plan: a precision variant must detect what FP32 detects.
+
+Both run as they are served, in ONNX Runtime on real images; what is compared is detections, and mAP
+where there are labels, never tensors.
+"""
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from tridet_build._exceptions import GateError
+from tridet_build.calibration import write_atomically
+from tridet_build.detections import Found, Settings, compare, detect
+from tridet_build.gate_report import (
+    LIMITS,
+    GateReport,
+    Limits,
+    gate_table,
+    problems,
+    save_report,
+    worst_image,
+)
+from tridet_build.truth import Scores, find_labels, load_truth, mean_average_precision
+
+__all__ = [
+    "LIMITS",
+    "GateError",
+    "GateFailedError",
+    "GateReport",
+    "Limits",
+    "Settings",
+    "gate",
+    "gate_table",
+]
+
+# Older ones truncate where QuantizeLinear of FP16 has to round, and so judge INT8 too harshly.
+_INT8_RUNTIME: Final = (1, 31)
+
+
+class GateFailedError(GateError):
+    """The variant is beyond its limits; ``report`` says all about it."""
+
+    def __init__(self, message: str, report: GateReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+def gate(
+    reference: Path,
+    variant: Path,
+    *,
+    precision: str,
+    images: Sequence[Path],
+    settings: Settings,
+    labels: Path | None = None,
+    limits: Limits | None = None,
+    out: Path | None = None,
+    before: Sequence[Found] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> GateReport:
+    """Hold a variant to its limits.
+
+    Args:
+        reference: plain ONNX, FP32.
+        variant: plain ONNX in the other precision.
+        precision: ``fp16`` or ``int8``.
+        images: real images, all of which can be decoded.
+        settings: how the detector is served.
+        labels: a COCO file or a folder of YOLO labels; looked for beside the images if None.
+        limits: None takes the precision's defaults.
+        out: folder for ``gate.json`` and ``gate.png``, written whatever the verdict; None for none.
+        before: the reference's run over these images, if there is one already.
+        progress: called with (images done, images in all).
+
+    Raises:
+        GateFailedError: a limit is broken; says by how much.
+        GateError: no image, or ONNX Runtime is too old for INT8 or refuses a model.
+        GraphError: one of the two cannot be wrapped.
+    """
+    runtime = runtime_version(precision)
+    if not images:
+        raise GateError("gate: expected real images, got none")
+    seconds: dict[str, float] = {}
+    total = len(images) * (1 if before is not None else 2)
+
+    def run(name: str, weights: Path, done: int) -> list[Found]:
+        start = time.perf_counter()
+        found = detect(
+            weights,
+            images,
+            settings,
+            progress=(lambda n, _: progress(done + n, total)) if progress else None,
+        )
+        seconds[name] = round(time.perf_counter() - start, 2)
+        return found
+
+    mine = list(before) if before is not None else run("fp32", reference, 0)
+    theirs = run(precision, variant, total - len(images))
+    labels = labels or find_labels(images)
+    scores: tuple[Scores | None, Scores | None] = (None, None)
+    if labels is not None:
+        truth = load_truth(labels, mine, settings.labels)
+        most = settings.thresholds.max_det
+        scores = (
+            mean_average_precision(mine, truth, most),
+            mean_average_precision(theirs, truth, most),
+        )
+    comparison = compare(mine, theirs, settings.thresholds.conf)
+    limits = limits or LIMITS[precision]
+    broken = problems(comparison, *scores, limits)
+    worst = worst_image(mine, comparison)
+    report = GateReport(
+        precision=precision,
+        reference_sha256=_sha256(reference),
+        variant_sha256=_sha256(variant),
+        images_sha256=_digest(images),
+        conf=settings.thresholds.conf,
+        comparison=comparison,
+        reference_map=scores[0],
+        variant_map=scores[1],
+        limits=limits,
+        problems=tuple(broken),
+        worst=worst.name if worst else None,
+        runtime=runtime,
+        seconds=seconds,
+    )
+    if out is not None:
+        _save(out, save_report(report, mine, theirs, settings))
+    if broken:
+        raise GateFailedError(f"{variant}: {precision.upper()}: {'; '.join(broken)}", report)
+    return report
+
+
+def runtime_version(precision: str) -> str:
+    """Return ONNX Runtime's version.
+
+    Raises:
+        GateError: it is missing, or cannot judge this precision.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise GateError(
+            "the gate needs onnxruntime, which is missing: pip install 'tridet[build]'"
+        ) from None
+    found: str = onnxruntime.__version__
+    numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
+    if precision == "int8" and numbers < _INT8_RUNTIME:
+        raise GateError(
+            f"INT8 needs onnxruntime >= {'.'.join(map(str, _INT8_RUNTIME))}, got {found}: older "
+            "ones truncate FP16 where they should round, and detections are lost"
+        )
+    return found
+
+
+def _save(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        try:
+            write_atomically(folder / name, content)
+        except OSError as error:
+            raise GateError(f"{folder / name}: cannot be written: {error.strerror}") from None
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _digest(images: Sequence[Path]) -> str:
+    return hashlib.sha256("\n".join(sorted(map(_sha256, images))).encode()).hexdigest()

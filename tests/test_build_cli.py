@@ -1,0 +1,70 @@
+"""The stages as commands: what a user types, sees, and gets as exit code."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from stub_onnx import write_detector
+from tridet_build._cli import cli
+from tridet_build.manifest import load_manifests
+from tridet_build.repository import write
+
+
+def tridet_build(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tridet_build", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_lists_every_stage_without_heavy_imports() -> None:
+    code = (
+        "import sys; from tridet_build._cli import cli; cli(['--help'], standalone_mode=False); "
+        "print(sorted({'onnx', 'torch', 'onnxruntime', 'polygraphy'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for stage in ("export", "fp16", "int8", "gate", "plans", "repository", "check"):
+        assert f"  {stage}" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_check_of_a_rendered_repository(tmp_path: Path) -> None:
+    write_detector(tmp_path / "one")
+    write(load_manifests([tmp_path / "one"]), tmp_path / "out")
+    for runtime, code in (("python", 0), ("onnxruntime", 0), ("tensorrt", 1)):
+        result = CliRunner().invoke(cli, ["check", str(tmp_path / "out"), "--runtime", runtime])
+        assert result.exit_code == code, result.output
+    assert "model.plan" in result.output
+
+
+def test_one_failing_detector_does_not_stop_the_others(tmp_path: Path) -> None:
+    write_detector(tmp_path / "bad", batch=1)
+    write_detector(tmp_path / "good")
+    result = CliRunner().invoke(
+        cli, ["plans", "--models", str(tmp_path), "--out", str(tmp_path / "out")]
+    )
+    assert result.exit_code == 1
+    assert "bad" in result.output
+    assert "good" in result.output
+    assert "dynamic" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["export", "none.pt", "--out", "x.onnx"], "none.pt: no such file"),
+        (["check", "nowhere"], "nowhere: no such repository"),
+        (["plans", "--models", "nowhere"], "expected folders with a detector.toml, found none"),
+        (["fp16", "nowhere", "--out", "x.onnx"], "nowhere: no such manifest"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: list[str], complaint: str) -> None:
+    done = tridet_build(*arguments)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("tridet-build: error: ")
+    assert complaint in line
