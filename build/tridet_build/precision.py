@@ -253,7 +253,8 @@ def _only_input(model: onnx.ModelProto) -> str:
     names = [tensor.name for tensor in model.graph.input if tensor.name not in weights]
     if len(names) != 1:
         raise PrecisionError(f"expected one input, got {len(names)}: {', '.join(names)}")
-    return names[0]
+    (name,) = names
+    return str(name)
 
 
 def _save_samples(
