@@ -42,7 +42,7 @@ check: setup ## Check what tritonserver would load from model_repository/
 bench: setup-dev ## Measure tridet beside two other ways to serve; prints the tables of docs/performance.md
 	@$(BIN)/python tools/bench.py $(ARGS)
 
-test: setup-dev ## Run all tests, the real tritonserver included
+test: setup-dev setup-build ## Run all tests, the real tritonserver included
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: setup-dev ## Check style and types
