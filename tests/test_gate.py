@@ -72,9 +72,10 @@ def test_empty_sides_match_nothing(mine: int, theirs: int) -> None:
     assert (len(pairs.pairs), len(pairs.missed), len(pairs.extra)) == (0, mine, theirs)
 
 
-def test_boxes_without_area_overlap_nothing() -> None:
+def test_boxes_without_area_overlap_their_equal_alone() -> None:
     flat = np.array([[5, 5, 5, 9]], np.float32)
-    assert box_ious(flat, flat).tolist() == [[0.0]]
+    assert box_ious(flat, flat).tolist() == [[1.0]]
+    assert box_ious(flat, flat + 1).tolist() == [[0.0]]
 
 
 def test_comparison_counts_at_the_threshold_and_names_the_worst_image() -> None:

@@ -250,13 +250,18 @@ def compare(reference: Sequence[Found], variant: Sequence[Found], conf: float) -
 
 
 def box_ious(first: Float32Array, second: Float32Array) -> Float32Array:
-    """IoU of every pair of xyxy boxes: float32 [n, m] of [n, 4] and [m, 4]; 0 without area."""
+    """IoU of every pair of xyxy boxes: float32 [n, m] of [n, 4] and [m, 4].
+
+    A box without area, which clipping to the image leaves of one in the border, has 1 with its
+    equal and 0 with all others.
+    """
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
     shared = np.prod(np.maximum(high - low, 0), axis=2)
     areas = [np.prod(np.maximum(b[:, 2:] - b[:, :2], 0), axis=1) for b in (first, second)]
     union = areas[0][:, None] + areas[1][None, :] - shared
-    ious: Float32Array = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    equal = (first[:, None] == second[None]).all(axis=2)
+    ious: Float32Array = np.divide(shared, union, out=equal.astype(np.float32), where=union > 0)
     return ious
 
 
