@@ -259,18 +259,11 @@ def _serving_graph(detector: Manifest) -> Iterator[Path]:
     """Wrap the weights into a file that lasts as long as the context."""
     import onnx
 
-    from tridet_build.graph import serving_graph
+    from tridet_build.repository import graph_of
 
-    model = serving_graph(
-        detector.weights,
-        input_size=detector.input_size,
-        classes=len(detector.labels),
-        candidates=detector.candidates,
-        layout=detector.layout,
-    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{detector.name}.onnx"
-        onnx.save(model, path)
+        onnx.save(graph_of(detector), path)
         yield path
 
 

@@ -8,8 +8,6 @@ the serving graph. What was learnt is kept under a key of everything that it dep
 import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from tridet import _contract as contract
 from tridet._decode import ImageError, decode
 from tridet._letterbox import letterbox
 
+from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import CalibrationError
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -240,20 +239,6 @@ def save_scales(folder: Path, settings: Mapping[str, object], scales: Mapping[st
     except OSError as error:
         raise CalibrationError(f"{path}: cannot be written: {error.strerror}") from None
     return path
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace the file in one step, so that a crash leaves the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _cache_file(folder: Path, settings: Mapping[str, object]) -> Path:

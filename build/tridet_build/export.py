@@ -22,6 +22,7 @@ from typing import Any, Final
 import numpy as np
 import onnx
 
+from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import BuildError, ExportError
 from tridet_build.graph import OLDEST_OPSET, fix_size, socket_of
 from tridet_build.layouts import Layout, Prediction
@@ -112,7 +113,7 @@ def export_onnx(
         raise ExportError(f"{weights}: {error}") from None
     content = simple.SerializeToString(deterministic=True)
     try:
-        _write(out, content)
+        write_atomically(out, content)
     except OSError as error:
         raise ExportError(f"{out}: cannot be written: {error}") from None
     return ExportReport(
@@ -298,18 +299,3 @@ def _quiet() -> Iterator[None]:
 def _one_line(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return re.sub(r"^ERROR \S+ ", "", lines[0])
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace the file in one step, so that a crash leaves the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp keeps others out; a server in a container runs as another user.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

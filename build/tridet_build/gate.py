@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import GateError
-from tridet_build.calibration import write_atomically
 from tridet_build.detections import Found, Settings, compare, detect
 from tridet_build.gate_report import (
     LIMITS,

@@ -4,13 +4,12 @@ Needs no TensorRT: a plan says in its header which version wrote it.
 """
 
 import json
-import os
 import struct
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import PlanFileError
 
 Kind: TypeAlias = Literal["tensorrt", "tensorrt-rtx", "ultralytics", "onnx", "text", "empty", "?"]
@@ -133,7 +132,7 @@ def unwrap(engine: Path, out: Path, *, tensorrt: str | None) -> PlanFile:
             "that will serve it"
         )
     try:
-        replace(out, engine.read_bytes()[found.offset :])
+        write_atomically(out, engine.read_bytes()[found.offset :])
     except OSError as error:
         raise PlanFileError(f"{out}: cannot be written: {error.strerror}") from None
     return found
@@ -142,25 +141,6 @@ def unwrap(engine: Path, out: Path, *, tensorrt: str | None) -> PlanFile:
 def same_version(first: str, second: str) -> bool:
     """Compare versions as far as both go: 10.14.1 and 10.14.1.48 are the same."""
     return all(a == b for a, b in zip(_parts(first), _parts(second), strict=False))
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file in one step, so that a crash or a full disk leaves the old one.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp keeps others out; a server in a container runs as another user.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _plan(head: bytes) -> PlanFile | None:

@@ -26,6 +26,7 @@ import onnx
 from onnx import TensorProto
 
 from tridet_build import calibration
+from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import PrecisionError
 from tridet_build.calibration import Calibration
 from tridet_build.head import decode_tail, head_tail
@@ -315,7 +316,7 @@ def _write(
     check_achieved(report, candidates)
     content: bytes = model.SerializeToString(deterministic=True)
     try:
-        calibration.write_atomically(out, content)
+        write_atomically(out, content)
     except OSError as error:
         raise PrecisionError(f"{out}: cannot be written: {error.strerror}") from None
     return replace(report, sha256=_sha256(content), size_bytes=len(content))

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import ConfigDict, Field, NonNegativeInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import RecordError
 from tridet_build.machine import Gpu
-from tridet_build.plan_file import replace
 from tridet_build.plan_settings import PlanReport
 
 RECORD_FILE: Final = "build.json"
@@ -224,6 +224,6 @@ def write_record(path: Path, record: BuildRecord) -> None:
     """
     text = json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"
     try:
-        replace(path, text.encode())
+        write_atomically(path, text.encode())
     except OSError as error:
         raise RecordError(f"{path}: cannot be written: {error.strerror}") from None

@@ -7,16 +7,16 @@ nms/                    Python step, shared by all
 """
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import onnx
 import tridet
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tridet_build import configs, steps
+from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import RepositoryError
 from tridet_build.graph import serving_graph
 from tridet_build.manifest import Manifest
@@ -76,19 +76,28 @@ def write(manifests: Sequence[Manifest], root: Path) -> list[Path]:
     _check_names(manifests)
     files = render(manifests)
     for manifest in manifests:
-        graph = serving_graph(
-            manifest.weights,
-            input_size=manifest.input_size,
-            classes=len(manifest.labels),
-            candidates=manifest.candidates,
-            layout=manifest.layout,
-        )
+        graph = graph_of(manifest)
         name = configs.detector_name(manifest.name)
         files[f"{name}/{VERSION}/{SERVING_GRAPH}"] = graph.SerializeToString(deterministic=True)
     try:
         return [root / path for path, content in files.items() if _write(root / path, content)]
     except OSError as error:
         raise RepositoryError(f"{root}: cannot be written: {error}") from None
+
+
+def graph_of(manifest: Manifest) -> onnx.ModelProto:
+    """Wrap a detector's weights as its manifest says.
+
+    Raises:
+        GraphError: as :func:`tridet_build.graph.serving_graph`.
+    """
+    return serving_graph(
+        manifest.weights,
+        input_size=manifest.input_size,
+        classes=len(manifest.labels),
+        candidates=manifest.candidates,
+        layout=manifest.layout,
+    )
 
 
 def _check_names(manifests: Iterable[Manifest]) -> None:
@@ -137,18 +146,8 @@ def _text(config: ModelConfig) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> bool:
-    """Replace the file in one step, so that a crash leaves the old one; tell whether it changed."""
+    """Write the file unless it has that content; tell whether it changed."""
     if path.is_file() and path.read_bytes() == content:
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp keeps others out; a server in a container runs as another user.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(path, content)
     return True
