@@ -7,7 +7,8 @@ import onnxruntime
 import pytest
 from stub_onnx import write_stub
 from tridet_build._exceptions import CalibrationError
-from tridet_build.calibration import (
+from tridet_build.graph import serving_graph
+from tridet_build.precision.calibration import (
     Reader,
     choose,
     find_images,
@@ -17,7 +18,6 @@ from tridet_build.calibration import (
     save_scales,
     shuffled,
 )
-from tridet_build.graph import serving_graph
 
 SETTINGS = {"model": "a", "images": ["b", "c"], "method": "entropy", "input_size": 64}
 

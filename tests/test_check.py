@@ -10,14 +10,14 @@ from google.protobuf import text_format
 from stub_onnx import write_detector
 from test_plan import RTX, TENSORRT, wrapped
 from test_record import L4, RECORD
-from tridet_build import plan_inspect
 from tridet_build._exceptions import CheckError, PlanError
 from tridet_build.check import Finding, check, failed, table
 from tridet_build.check_tensors import onnx_model
 from tridet_build.machine import Gpu
 from tridet_build.manifest import load_manifests
-from tridet_build.plan_file import PlanFile
-from tridet_build.plan_inspect import EngineInfo, TensorInfo
+from tridet_build.plan import inspect as plan_inspect
+from tridet_build.plan.file import PlanFile
+from tridet_build.plan.inspect import EngineInfo, TensorInfo
 from tridet_build.preflight import Machine, Verdict, preflight
 from tridet_build.record import BuildRecord, TensorRT, write_record
 from tridet_build.repository import write

@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 from stub_onnx import write_stub
 from tridet_build._exceptions import GateError
-from tridet_build.detections import Found, Settings, box_ious, compare, detect, match
-from tridet_build.gate import GateFailedError, gate, gate_table
-from tridet_build.gate_report import LIMITS, Limits, draw_worst, problems
+from tridet_build.gate.detections import Found, Settings, box_ious, compare, detect, match
+from tridet_build.gate.judge import GateFailedError, gate, gate_table
+from tridet_build.gate.report import LIMITS, Limits, draw_worst, problems
+from tridet_build.gate.truth import Scores, find_labels, load_truth, mean_average_precision
 from tridet_build.steps.suppression import Thresholds
-from tridet_build.truth import Scores, find_labels, load_truth, mean_average_precision
 
 SETTINGS = Settings(
     64, ("c0", "c1", "c2"), 40, Thresholds(conf=0.1, iou=0.7, max_det=20, agnostic=False)

@@ -16,16 +16,14 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 from rich.console import Console
-from tridet_build import (
-    machine,
-    plan_file,
-    plan_layers,
-    plan_progress,
-    plan_runtime,
-)
+from tridet_build import machine
 from tridet_build._exceptions import PlanError
-from tridet_build.plan import build_plan
-from tridet_build.plan_settings import PlanSettings, Span
+from tridet_build.plan import file as plan_file
+from tridet_build.plan import layers as plan_layers
+from tridet_build.plan import progress as plan_progress
+from tridet_build.plan import runtime as plan_runtime
+from tridet_build.plan.compile import build_plan
+from tridet_build.plan.settings import PlanSettings, Span
 
 SIZE = 64
 SMALL = PlanSettings(batch=Span(1, 2, 4), height=SIZE, width=SIZE)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from stub_onnx import write_detector
 from test_plan import layer
-from tridet_build import plan_inspect, plan_verify
 from tridet_build._exceptions import PlanError
-from tridet_build.detections import session
+from tridet_build.gate.detections import session
 from tridet_build.manifest import load_manifests
+from tridet_build.plan import inspect as plan_inspect
+from tridet_build.plan import verify as plan_verify
 from tridet_build.repository import write
 from tridet_build.steps.suppression import Thresholds
 

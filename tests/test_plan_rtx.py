@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 from test_plan import SIZE, SMALL, TENSORRT, write_graph
-from tridet_build import machine, plan_file, plan_inspect, plan_runtime
+from tridet_build import machine
 from tridet_build._exceptions import PlanError
-from tridet_build.plan import build_plan
-from tridet_build.plan_settings import PlanSettings, Span
+from tridet_build.plan import file as plan_file
+from tridet_build.plan import inspect as plan_inspect
+from tridet_build.plan import runtime as plan_runtime
+from tridet_build.plan.compile import build_plan
+from tridet_build.plan.settings import PlanSettings, Span
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,19 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from stub_onnx import write_stub
-from tridet_build import precision_report
 from tridet_build._exceptions import CalibrationError, PrecisionError
-from tridet_build.detections import Comparison, Settings, detect
-from tridet_build.head import decode_tail, head_tail
-from tridet_build.precision import HEAD_TAIL, PrecisionReport, excluded_nodes, to_fp16, to_int8
-from tridet_build.qdq import bridged
-from tridet_build.sensitivity import Block, block_of, sensitivity, sensitivity_table
+from tridet_build.gate.detections import Comparison, Settings, detect
+from tridet_build.gate.sensitivity import Block, block_of, sensitivity, sensitivity_table
+from tridet_build.precision import report as precision_report
+from tridet_build.precision.convert import (
+    HEAD_TAIL,
+    PrecisionReport,
+    excluded_nodes,
+    to_fp16,
+    to_int8,
+)
+from tridet_build.precision.head import decode_tail, head_tail
+from tridet_build.precision.qdq import bridged
 from tridet_build.steps.suppression import Thresholds
 
 PCB = Path(__file__).parent.parent / "models" / "pcb"

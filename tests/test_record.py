@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tridet_build._exceptions import RecordError
 from tridet_build.machine import Gpu
-from tridet_build.plan_settings import PlanReport, PlanSettings, Span
+from tridet_build.plan.settings import PlanReport, PlanSettings, Span
 from tridet_build.record import (
     BuildRecord,
     Calibration,

@@ -28,16 +28,16 @@ import cv2
 import numpy as np
 import onnx
 from rich.console import Console
-from tridet_build import gate as gates
 from tridet_build._exceptions import BuildError
-from tridet_build.calibration import find_images, planes_from_canvases
-from tridet_build.detections import Found, Settings, detect, session
-from tridet_build.gate_report import GateReport
+from tridet_build.gate import judge as gates
+from tridet_build.gate.detections import Found, Settings, detect, session
+from tridet_build.gate.report import GateReport
+from tridet_build.gate.truth import find_labels, load_truth, mean_average_precision
 from tridet_build.graph import serving_graph
 from tridet_build.manifest import Manifest, load_manifest
-from tridet_build.precision import PrecisionReport, to_fp16, to_int8
+from tridet_build.precision.calibration import find_images, planes_from_canvases
+from tridet_build.precision.convert import PrecisionReport, to_fp16, to_int8
 from tridet_build.steps.suppression import Thresholds
-from tridet_build.truth import find_labels, load_truth, mean_average_precision
 
 PRECISIONS = ("fp32", "fp16", "int8")
 _PACKAGES = ("nvidia-modelopt", "onnxruntime", "onnx", "torch", "numpy", "pycocotools")

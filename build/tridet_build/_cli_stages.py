@@ -17,7 +17,7 @@ from tridet_build._exceptions import BuildError
 from tridet_build.manifest import Manifest, load_manifest, manifest_paths
 
 if TYPE_CHECKING:
-    from tridet_build.plan_settings import PlanReport
+    from tridet_build.plan.settings import PlanReport
 
 _PATH = click.Path(path_type=Path)
 _console = Console(stderr=True, highlight=False)
@@ -53,7 +53,7 @@ def export(weights: str, out: Path, imgsz: int, opset: int) -> None:
 @click.option("--out", type=_PATH, required=True, help="ONNX file to write.")
 def fp16(manifest: Path, out: Path) -> None:
     """Write the FP16 variant of a detector's plain ONNX."""
-    from tridet_build.precision import to_fp16
+    from tridet_build.precision.convert import to_fp16
 
     detector = load_manifest(manifest)
     report = to_fp16(detector.weights, out, input_size=detector.input_size)
@@ -83,8 +83,8 @@ def int8(
     cache: Path | None,
 ) -> None:
     """Write the INT8 variant of a detector's plain ONNX, calibrated on real images."""
-    from tridet_build.calibration import find_images
-    from tridet_build.precision import to_int8
+    from tridet_build.precision.calibration import find_images
+    from tridet_build.precision.convert import to_int8
 
     detector = load_manifest(manifest)
     report = to_int8(
@@ -116,10 +116,10 @@ def gate(
     out: Path | None,
 ) -> None:
     """Compare what VARIANT detects with what the FP32 ONNX detects; fail beyond the limits."""
-    from tridet_build.calibration import find_images
-    from tridet_build.detections import Settings
-    from tridet_build.gate import gate as run_gate
-    from tridet_build.gate_report import gate_table
+    from tridet_build.gate.detections import Settings
+    from tridet_build.gate.judge import gate as run_gate
+    from tridet_build.gate.report import gate_table
+    from tridet_build.precision.calibration import find_images
     from tridet_build.steps.suppression import Thresholds
 
     detector = load_manifest(manifest)
@@ -177,7 +177,7 @@ def plans(
     that fails does not stop the others.
     """
     from tridet_build.configs import detector_name
-    from tridet_build.plan_runtime import use_rtx
+    from tridet_build.plan.runtime import use_rtx
     from tridet_build.repository import VERSION
 
     if dry:
@@ -216,8 +216,8 @@ def plans(
 
 
 def _build(detector: Manifest, out: Path | None, verbose: bool, **options: Any) -> PlanReport:
-    from tridet_build.plan import build_plan
-    from tridet_build.plan_settings import PlanSettings, Span
+    from tridet_build.plan.compile import build_plan
+    from tridet_build.plan.settings import PlanSettings, Span
 
     settings = PlanSettings(
         precision=detector.precision,

@@ -17,7 +17,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from tridet_build._exceptions import BuildError, CheckError
 from tridet_build.check_tensors import config_tensors, differences, ensemble, labels, onnx_model
 from tridet_build.configs import Runtime
-from tridet_build.plan_file import identify
+from tridet_build.plan.file import identify
 from tridet_build.preflight import Machine, preflight, this_machine
 from tridet_build.record import RECORD_FILE, BuildRecord, read_record
 
@@ -214,7 +214,7 @@ def _plan(
 def _plan_tensors(where: str, plan: Path, config: pb.ModelConfig) -> Iterator[Finding]:
     """Compare with the engine's own tensors, where TensorRT's Python package can load it."""
     try:
-        from tridet_build.plan_inspect import engine_info
+        from tridet_build.plan.inspect import engine_info
 
         info = engine_info(plan)
     except ImportError:

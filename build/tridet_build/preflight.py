@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tridet_build import machine
-from tridet_build.plan_file import PlanFile, same_version
+from tridet_build.plan.file import PlanFile, same_version
 from tridet_build.record import BuildRecord
 
 _REBUILD: Final = (

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import RecordError
 from tridet_build.machine import Gpu
-from tridet_build.plan_settings import PlanReport
+from tridet_build.plan.settings import PlanReport
 
 RECORD_FILE: Final = "build.json"
 

@@ -13,8 +13,8 @@ from typing import Final
 
 from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import GateError
-from tridet_build.detections import Found, Settings, compare, detect
-from tridet_build.gate_report import (
+from tridet_build.gate.detections import Found, Settings, compare, detect
+from tridet_build.gate.report import (
     LIMITS,
     GateReport,
     Limits,
@@ -23,7 +23,7 @@ from tridet_build.gate_report import (
     save_report,
     worst_image,
 )
-from tridet_build.truth import Scores, find_labels, load_truth, mean_average_precision
+from tridet_build.gate.truth import Scores, find_labels, load_truth, mean_average_precision
 
 __all__ = [
     "LIMITS",

@@ -16,9 +16,9 @@ import onnx
 from rich.table import Table
 
 from tridet_build._exceptions import PrecisionError
-from tridet_build.detections import Comparison, Settings, compare, detect
-from tridet_build.precision_report import HEAVY, computes_in
-from tridet_build.qdq import bridged
+from tridet_build.gate.detections import Comparison, Settings, compare, detect
+from tridet_build.precision.qdq import bridged
+from tridet_build.precision.report import HEAVY, computes_in
 
 MOST_IMAGES: Final = 32
 """More images than this make the report slower and no clearer."""
@@ -64,7 +64,7 @@ def sensitivity(
 
     Args:
         source: plain ONNX, FP32.
-        variant: its INT8 variant, by :func:`tridet_build.precision.to_int8`.
+        variant: its INT8 variant, by :func:`tridet_build.precision.convert.to_int8`.
         images: real images; the first ``MOST_IMAGES`` are used.
         settings: how the detector is served.
         budget_s: no further block is begun after this time, in seconds.

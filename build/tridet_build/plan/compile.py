@@ -15,9 +15,12 @@ import onnx
 from rich.console import Console
 from tridet import _contract as contract
 
-from tridet_build import machine, plan_layers, plan_progress, plan_runtime
+from tridet_build import machine
 from tridet_build._exceptions import PlanError
-from tridet_build.plan_settings import PlanReport, PlanSettings
+from tridet_build.plan import layers as plan_layers
+from tridet_build.plan import progress as plan_progress
+from tridet_build.plan import runtime as plan_runtime
+from tridet_build.plan.settings import PlanReport, PlanSettings
 
 _MIB: Final = 1 << 20
 

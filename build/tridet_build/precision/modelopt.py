@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 import onnx
 
 from tridet_build._exceptions import BuildError, PrecisionError
-from tridet_build.calibration import Reader
+from tridet_build.precision.calibration import Reader
 
 Method: TypeAlias = Literal["entropy", "minmax"]
 

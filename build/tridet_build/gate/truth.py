@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tridet_build._exceptions import GateError
-from tridet_build.detections import Float32Array, Found, Int32Array
+from tridet_build.gate.detections import Float32Array, Found, Int32Array
 
 Truth: TypeAlias = Mapping[Path, tuple[Int32Array, Float32Array]]
 """Image file to class ids, int32 [n], and boxes, float32 [n, 4], xyxy in pixels of the image."""

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from tridet_build import plan_file, plan_layers
 from tridet_build._exceptions import PlanError
+from tridet_build.plan import file as plan_file
+from tridet_build.plan import layers as plan_layers
 
 _SILENT: Final = 1000  # above every severity of Polygraphy's logger
 

@@ -11,8 +11,8 @@ from tridet import _contract as contract
 from tridet._decode import ImageError
 
 from tridet_build._exceptions import BuildError, GateError
-from tridet_build.calibration import MAX_PIXELS, letterboxed
 from tridet_build.graph import serving_graph
+from tridet_build.precision.calibration import MAX_PIXELS, letterboxed
 from tridet_build.steps.suppression import Thresholds, suppress, to_source
 
 Float32Array = npt.NDArray[np.float32]

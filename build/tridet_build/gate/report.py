@@ -12,8 +12,8 @@ from tridet import _contract as contract
 from tridet._decode import decode
 
 from tridet_build._exceptions import GateError
-from tridet_build.detections import MATCH_IOU, Comparison, Found, Settings, match
-from tridet_build.truth import Scores
+from tridet_build.gate.detections import MATCH_IOU, Comparison, Found, Settings, match
+from tridet_build.gate.truth import Scores
 
 UInt8Array = npt.NDArray[np.uint8]
 

@@ -12,9 +12,9 @@ import numpy as np
 from rich.table import Table
 from tridet import _contract as contract
 
-from tridet_build import plan_layers
 from tridet_build._exceptions import PlanError
-from tridet_build.plan_runtime import engine_layers, load, tensorrt
+from tridet_build.plan import layers as plan_layers
+from tridet_build.plan.runtime import engine_layers, load, tensorrt
 
 Shape = tuple[int, ...]
 

@@ -25,13 +25,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from tridet_build import calibration
 from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import PrecisionError
-from tridet_build.calibration import Calibration
-from tridet_build.head import decode_tail, head_tail
-from tridet_build.modelopt import Method, audible, autocast, quantize
-from tridet_build.precision_report import (
+from tridet_build.precision import calibration
+from tridet_build.precision.calibration import Calibration
+from tridet_build.precision.head import decode_tail, head_tail
+from tridet_build.precision.modelopt import Method, audible, autocast, quantize
+from tridet_build.precision.qdq import activation_scales, bridged
+from tridet_build.precision.report import (
     HEAVY,
     Precision,
     PrecisionReport,
@@ -40,7 +41,6 @@ from tridet_build.precision_report import (
     could_have,
     histograms,
 )
-from tridet_build.qdq import activation_scales, bridged
 
 __all__ = [
     "HEAD_TAIL",
