@@ -26,12 +26,8 @@ from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import BuildError, ExportError
 from tridet_build.graph import OLDEST_OPSET, fix_size, socket_of
 from tridet_build.layouts import Layout, Prediction
+from tridet_build.manifest import PUBLISHED
 
-# Published detectors that Ultralytics fetches by name; a suffix (-seg) is that of another task.
-_PUBLISHED: Final = re.compile(
-    r"yolo(v5[nsmlx]6?u|v8[nsmlx]|v9[tsmce]|v10[nsmblx]|(11|12|26)[nsmlx])"
-    r"(?:-(?P<task>seg|sem|cls|pose|obb|depth))?(?:\.pt)?"
-)
 _TOOLS: Final = ("ultralytics", "torch", "onnx", "onnxsim", "onnxslim")
 _BATCH: Final = "batch"
 
@@ -139,7 +135,7 @@ def _source(weights: str | Path) -> str:
             raise ExportError(f"{weights}: expected an Ultralytics .pt file, got {path.suffix!r}")
         # Absolute, for Ultralytics replaces a damaged file that goes by a published name.
         return str(path.resolve())
-    published = _PUBLISHED.fullmatch(str(weights))
+    published = PUBLISHED.fullmatch(str(weights))
     if published is None:
         raise ExportError(
             f"{weights}: no such file, nor the name of a published detector "

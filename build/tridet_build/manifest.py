@@ -5,6 +5,7 @@ rely on it: types, ranges and the files it names have been checked.
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import field, replace
@@ -24,6 +25,11 @@ else:
     import tomli as tomllib
 
 MANIFEST_FILE = "detector.toml"
+PUBLISHED = re.compile(
+    r"yolo(v5[nsmlx]6?u|v8[nsmlx]|v9[tsmce]|v10[nsmblx]|(11|12|26)[nsmlx])"
+    r"(?:-(?P<task>seg|sem|cls|pose|obb|depth))?(?:\.pt)?"
+)
+"""Detectors that Ultralytics fetches by name; a suffix (-seg) is that of another task."""
 
 _CONFIG = ConfigDict(extra="forbid", strict=True)
 _Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -79,24 +85,75 @@ class Limits:
 
 
 @dataclass(frozen=True, config=_CONFIG)
+class Calibration:
+    """How INT8 learns the range of each tensor.
+
+    Attributes:
+        images: folder of real images, as the detector will see them; absolute.
+        samples: how many of them to use.
+        method: how a range becomes a scale.
+        exclude: nodes that are not quantized: regular expressions that match whole names, or
+            ``head-tail`` for the last convolutions of the head and what is behind them.
+        minimum: fewest usable images to go on with.
+    """
+
+    images: Path | None = None
+    samples: PositiveInt = 500
+    method: Literal["entropy", "minmax"] = "entropy"
+    exclude: tuple[Annotated[str, Field(min_length=1)], ...] = ("head-tail",)
+    minimum: PositiveInt = 32
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Gate:
+    """How a variant of lower precision is held against FP32 before it is served.
+
+    Attributes:
+        images: folder of real images; absolute.
+        labels: their COCO file or folder of YOLO labels; None looks beside the images.
+        max_map_loss: points of mAP that may be lost; None is 0.1 for FP16 and 1.0 for INT8.
+        max_changed: share of the detections that may be missed or extra, where there are no
+            labels; None is 0.01 for FP16 and 0.05 for INT8.
+    """
+
+    images: Path | None = None
+    labels: Path | None = None
+    max_map_loss: Annotated[float, Field(ge=0, le=100)] | None = None
+    max_changed: _Fraction | None = None
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Plan:
+    """How TensorRT compiles; see :class:`tridet_build.plan.settings.PlanSettings`."""
+
+    workspace_mib: PositiveInt | None = None
+    optimization_level: Annotated[int, Field(ge=0, le=5)] | None = None
+    hardware: Literal["none", "ampere_plus", "same_compute_capability"] = "none"
+    version_compatible: bool = False
+    dla: bool = False
+    tf32: bool = False
+
+
+@dataclass(frozen=True, config=_CONFIG)
 class Manifest:
     """One detector.
 
     Attributes:
         name: folder name and name of the ensemble that is served.
         task: what the model does; ``detect`` only so far.
-        weights: ONNX file, absolute (relative to the manifest in the file).
+        weights: ``.onnx`` or ``.pt`` file, absolute (relative to the manifest in the file); or the
+            bare name of published weights, which Ultralytics fetches.
         input_size: side of the square input, in pixels, a multiple of 32.
-        labels: class names; the index is the class id.
+        labels: class names; the index is the class id. Empty takes those of the weights.
         candidates: K, how many of the best-scoring anchors leave the serving graph for NMS.
-        precision: precision of the weights file.
+        precision: in which the detector is served.
         layout: what the detector's output means; None tells it from the ONNX.
         threads: CPU threads of one ONNX Runtime session; 0 takes all cores.
     """
 
     name: _Name
     weights: Path
-    labels: Annotated[tuple[_Label, ...], Field(min_length=1)]
+    labels: tuple[_Label, ...] = ()
     task: Literal["detect"] = "detect"
     input_size: Annotated[int, Field(ge=32, le=4096, multiple_of=32)] = 640
     candidates: Annotated[int, Field(ge=1, le=30_000)] = 300
@@ -107,6 +164,9 @@ class Manifest:
     batch: Batch = field(default_factory=Batch)
     instances: Instances = field(default_factory=Instances)
     limits: Limits = field(default_factory=Limits)
+    calibration: Calibration = field(default_factory=Calibration)
+    gate: Gate = field(default_factory=Gate)
+    plan: Plan = field(default_factory=Plan)
 
     @model_validator(mode="after")
     def _labels_differ(self) -> "Manifest":
@@ -147,10 +207,36 @@ def load_manifest(path: Path) -> Manifest:
         manifest = _MANIFEST.validate_json(json.dumps(table, default=str))
     except ValidationError as error:
         raise ManifestError(f"{path}: {_one_line(error)}") from None
-    manifest = replace(manifest, weights=(path.parent / manifest.weights).resolve())
-    if not manifest.weights.is_file():
-        raise ManifestError(f"{path}: weights: expected a file, found none at {manifest.weights}")
-    return manifest
+    return _with_absolute_paths(manifest, path)
+
+
+def _with_absolute_paths(manifest: Manifest, path: Path) -> Manifest:
+    """Resolve what the manifest at ``path`` names.
+
+    Calibration and gate images need not exist yet: only a stage that reads them misses them.
+    """
+
+    def absolute(named: Path | None) -> Path | None:
+        return named and (path.parent / named).resolve()
+
+    weights = (path.parent / manifest.weights).resolve()
+    if not weights.is_file():
+        if not PUBLISHED.fullmatch(str(manifest.weights)):
+            raise ManifestError(
+                f"{path}: weights: expected an .onnx or .pt file or the name of published weights "
+                f"(yolo11n, ...), found no file at {weights}"
+            )
+        weights = manifest.weights
+    return replace(
+        manifest,
+        weights=weights,
+        calibration=replace(manifest.calibration, images=absolute(manifest.calibration.images)),
+        gate=replace(
+            manifest.gate,
+            images=absolute(manifest.gate.images),
+            labels=absolute(manifest.gate.labels),
+        ),
+    )
 
 
 def manifest_paths(chosen: Sequence[Path], models: Path) -> list[Path]:
