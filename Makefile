@@ -6,13 +6,19 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
 	&& echo $$python && break; done)
 MODELS ?= models
 SOURCES ?= models/pcb/samples
+# Of `make plan`: a folder in MODELS, and fp32, fp16 or int8 in place of what its manifest says.
+MODEL ?= pcb
+PRECISION ?=
+# How many boards `make boards` draws to calibrate with, and how many to judge with.
+BOARDS ?= 500
 ARGS ?=
 
 BIN := .venv/bin
+WITH_PRECISION = $(if $(PRECISION),--precision $(PRECISION))
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format serve detect bench repository plans check-plans check setup setup-dev setup-build constraints clean distclean
+.PHONY: help demo test lint format serve detect bench repository plans plan check-plans boards check setup setup-dev setup-rtx setup-build constraints clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
@@ -30,11 +36,19 @@ detect: setup ## Detect in SOURCES with the server that `make serve` runs; pictu
 repository: setup ## Render model_repository/ from the manifests in MODELS
 	@$(BIN)/tridet-build repository --models "$(MODELS)"
 
-plans: setup-build ## Compile a TensorRT plan for every detector in MODELS (needs TensorRT and a GPU)
-	@$(BIN)/python -m tridet_build plans --models "$(MODELS)" $(ARGS)
+plan: setup-build ## Build, prove and install the TensorRT plan of MODEL, in PRECISION (needs TensorRT and a GPU)
+	@$(BIN)/python -m tridet_build plans "$(MODELS)/$(MODEL)" --models "$(MODELS)" $(WITH_PRECISION) $(ARGS)
 
-check-plans: setup-build ## Compile every serving graph with TensorRT for RTX, which needs no GPU
-	@$(BIN)/python -m tridet_build plans --check --models "$(MODELS)" $(ARGS)
+plans: setup-build ## The same for every detector in MODELS
+	@$(BIN)/python -m tridet_build plans --models "$(MODELS)" $(WITH_PRECISION) $(ARGS)
+
+check-plans: setup-build setup-rtx boards ## Compile every detector in every precision with TensorRT for RTX: needs no GPU
+	@$(BIN)/python -m tridet_build plans --check --models "$(MODELS)" $(WITH_PRECISION) $(ARGS)
+
+boards: data/boards/data.yaml ## Draw synthetic boards: what the default detector is calibrated and judged on
+
+data/boards/data.yaml: | setup
+	@$(BIN)/python tools/boards.py --out data/boards --train $(BOARDS) --test $(BOARDS) --seed 7
 
 check: setup ## Check what tritonserver would load from model_repository/
 	@$(BIN)/tridet-build check $(ARGS)
@@ -42,7 +56,7 @@ check: setup ## Check what tritonserver would load from model_repository/
 bench: setup-dev ## Measure tridet beside two other ways to serve; prints the tables of docs/performance.md
 	@$(BIN)/python tools/bench.py $(ARGS)
 
-test: setup-dev setup-build ## Run all tests, the real tritonserver included
+test: setup-dev setup-rtx setup-build ## Run all tests, the real tritonserver included
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: setup-dev ## Check style and types
@@ -58,11 +72,13 @@ setup: .venv/.server ## Install the client and the local server into .venv
 
 setup-dev: .venv/.dev ## Install the test tools as well
 
-setup-build: .venv/.plans ## Install Polygraphy and TensorRT for RTX as well
+setup-rtx: .venv/.rtx ## Install TensorRT for RTX as well
+
+setup-build: .venv/.build ## Install the build tools as well: PyTorch, Ultralytics, ModelOpt, Polygraphy
 
 constraints: setup-dev ## Pin the newest versions that pyproject.toml allows
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --extra server --extra plans \
-		--extra dev --no-header --no-annotate pyproject.toml --output-file constraints.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --extra server --extra rtx \
+		--extra build --extra stream --extra dev --no-header --no-annotate pyproject.toml --output-file constraints.txt
 
 clean: ## Remove what was made, but not .venv
 	rm -rf out runs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -89,9 +105,15 @@ distclean: clean ## Remove .venv too
 	@$(call FIX_OPENCV)
 	@touch $@
 
-.venv/.plans: .venv/.server
-	@echo "Installing Polygraphy and TensorRT for RTX (about 260 MB)"
-	@$(INSTALL) --editable '.[plans]'
+.venv/.rtx: .venv/.server
+	@echo "Installing TensorRT for RTX (about 260 MB)"
+	@$(INSTALL) --editable '.[rtx]'
+	@touch $@
+
+.venv/.build: .venv/.server
+	@echo "Installing the build tools (some minutes: PyTorch and, from PyPI, its CUDA libraries)"
+	@$(INSTALL) --editable '.[build]'
+	@$(call FIX_OPENCV)
 	@touch $@
 
 # opencv-python wants libGL, which servers and containers lack; the headless build of the same version

@@ -1,6 +1,6 @@
 """A stand-in detector as ONNX: any served layout, known numbers out, no training needed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,41 @@ def write_stub(
     return table
 
 
+def write_sampling_stub(
+    path: Path, *, classes: int = 3, size: int | None = None, opset: int = 19
+) -> None:
+    """Write a detector whose anchors grow with its input, as a real one's do: one per 8 x 8 pixels.
+
+    Each is a weighted sum of one pixel's channels.
+
+    Args:
+        size: of the input; None leaves height and width dynamic.
+    """
+    weights = np.random.default_rng(0).random((4 + classes, 3, 1, 1)).astype(np.float32) / 3
+    weights[:4] *= 64
+    constants = {"w": weights, "rows": np.array([0, 4 + classes, -1], np.int64)}
+    nodes = [
+        helper.make_node("Conv", ["images", "w"], ["cells"], name="/head/Conv", strides=[8, 8]),
+        helper.make_node("Reshape", ["cells", "rows"], ["output0"], name="/head/Reshape"),
+    ]
+    sides = ["height", "width"] if size is None else [size, size]
+    anchors = "anchors" if size is None else (size // 8) ** 2
+    graph = helper.make_graph(
+        nodes,
+        "sampling stub",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, *sides])],
+        [
+            helper.make_tensor_value_info(
+                "output0", TensorProto.FLOAT, ["batch", 4 + classes, anchors]
+            )
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    helper.set_model_props(model, {"names": str({i: f"c{i}" for i in range(classes)})})
+    onnx.save(model, path)
+
+
 def _table(layout: str, classes: int, size: int, anchors: int, seed: int) -> np.ndarray:
     columns = {"ultralytics": 4 + classes, "yolov5": 5 + classes, "end_to_end": 6}[layout]
     rng = np.random.default_rng(seed)
@@ -96,3 +131,23 @@ def write_detector(folder: Path, manifest: str = "", **stub: object) -> np.ndarr
         f"input_size = {options['size']}\ncandidates = 40\n{manifest}"
     )
     return table
+
+
+def write_group(folder: Path, members: Sequence[str]) -> None:
+    """Write a folder with the group of these detectors."""
+    folder.mkdir(parents=True)
+    (folder / "group.toml").write_text(f'name = "{folder.name}"\ngroup = {list(members)}\n')
+
+
+def write_dynamic_detector(
+    folder: Path, manifest: str = "", sizes: tuple[int, int, int] = (64, 96, 160)
+) -> None:
+    """Write a folder with a stub that takes any of ``sizes`` (min, opt, max) and its manifest."""
+    folder.mkdir(parents=True)
+    write_sampling_stub(folder / "weights.onnx")
+    smallest, usual, largest = sizes
+    (folder / "detector.toml").write_text(
+        f'name = "{folder.name}"\nweights = "weights.onnx"\nlabels = ["c0", "c1", "c2"]\n'
+        f"input_size = {{ min = {smallest}, opt = {usual}, max = {largest} }}\ncandidates = 40\n"
+        f"{manifest}"
+    )

@@ -11,6 +11,8 @@ from tridet_build._cli import cli
 from tridet_build.manifest import load_manifests
 from tridet_build.repository import write
 
+EXPORT_AT = ["export", "none.pt", "--out", "x.onnx", "--imgsz"]
+
 
 def tridet_build(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -27,7 +29,8 @@ def test_help_lists_every_stage_without_heavy_imports() -> None:
         "print(sorted({'onnx', 'torch', 'onnxruntime', 'polygraphy'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for stage in ("export", "fp16", "int8", "gate", "plans", "repository", "check"):
+    single = ("export", "fp16", "int8", "gate", "sensitivity")
+    for stage in (*single, "plans", "inspect", "repository", "check"):
         assert f"  {stage}" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -57,9 +60,17 @@ def test_one_failing_detector_does_not_stop_the_others(tmp_path: Path) -> None:
     ("arguments", "complaint"),
     [
         (["export", "none.pt", "--out", "x.onnx"], "none.pt: no such file"),
+        ([*EXPORT_AT, "640,320,960"], "or three of them as min,opt,max, got '640,320,960'"),
+        ([*EXPORT_AT, "100"], "--imgsz: expected a multiple of 32 from 32 to 4096, or three of"),
+        ([*EXPORT_AT, "320,640,1280"], "none.pt: no such file"),
         (["check", "nowhere"], "nowhere: no such repository"),
         (["plans", "--models", "nowhere"], "expected folders with a detector.toml, found none"),
         (["fp16", "nowhere", "--out", "x.onnx"], "nowhere: no such manifest"),
+        (["inspect", "none.plan"], "plan"),
+        (
+            ["sensitivity", "models/pcb", "models/pcb/pcb.onnx", "--images", "models/pcb/samples"],
+            "models/pcb/pcb.onnx: expected Q/DQ pairs, found none",
+        ),
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], complaint: str) -> None:

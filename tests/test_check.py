@@ -7,19 +7,20 @@ import numpy as np
 import onnx
 import pytest
 from google.protobuf import text_format
-from stub_onnx import write_detector
+from stub_onnx import write_detector, write_dynamic_detector, write_sampling_stub
 from test_plan import RTX, TENSORRT, wrapped
 from test_record import L4, RECORD
 from tridet_build._exceptions import CheckError, PlanError
 from tridet_build.check import Finding, check, failed, table
 from tridet_build.check_tensors import onnx_model
+from tridet_build.graph import serving_graph
 from tridet_build.machine import Gpu
 from tridet_build.manifest import load_manifests
 from tridet_build.plan import inspect as plan_inspect
 from tridet_build.plan.file import PlanFile
 from tridet_build.plan.inspect import EngineInfo, TensorInfo
 from tridet_build.preflight import Machine, Verdict, preflight
-from tridet_build.record import BuildRecord, TensorRT, write_record
+from tridet_build.record import BuildRecord, TensorRT, record_file, write_record
 from tridet_build.repository import write
 from tritonclient.grpc import model_config_pb2 as pb
 
@@ -31,6 +32,14 @@ def repository(tmp_path: Path) -> Path:
     write_detector(tmp_path / "models" / "one")
     write(load_manifests([tmp_path / "models" / "one"]), tmp_path / "repository")
     return tmp_path / "repository"
+
+
+@pytest.fixture
+def dynamic(tmp_path: Path) -> Path:
+    """The repository of a detector that takes 64 to 160 pixels."""
+    write_dynamic_detector(tmp_path / "models" / "one")
+    write(load_manifests([tmp_path / "models" / "one"]), tmp_path / "dynamic")
+    return tmp_path / "dynamic"
 
 
 def edit(path: Path, change: Callable[[pb.ModelConfig], None]) -> None:
@@ -47,6 +56,18 @@ def test_a_rendered_repository_is_fine(repository: Path) -> None:
     assert check(repository, runtime="onnxruntime") == []
     assert check(repository, runtime="python") == []
     assert not failed([])
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "python"])
+def test_a_graph_that_takes_fewer_sizes_than_its_config(dynamic: Path, runtime: str) -> None:
+    assert check(dynamic, runtime=runtime) == []  # type: ignore[arg-type]
+    weights = dynamic / "weights.onnx"
+    write_sampling_stub(weights, size=96)
+    graph = serving_graph(weights, input_size=96, classes=3, candidates=40)
+    onnx.save(graph, dynamic / "one_detector" / "1" / "model.onnx")
+    assert "input images: expected UINT8 [-1, -1, 3], as in the config, got UINT8 [96, 96" in texts(
+        check(dynamic, runtime=runtime)  # type: ignore[arg-type]
+    )
 
 
 def test_the_committed_repository_is_fine() -> None:
@@ -202,7 +223,8 @@ def place(repository: Path, content: bytes, record: BuildRecord | None = RECORD)
     if record:
         assert record.plan is not None
         plan = replace(record.plan, bytes=len(content))
-        write_record(version / "build.json", replace(record, plan=plan))
+        graph = record_file(version / "model.onnx")
+        write_record(version / "build.json", replace(record, plan=plan, graph=graph))
 
 
 @pytest.fixture
@@ -263,6 +285,19 @@ def test_plan_and_record_are_of_different_builds(repository: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_tensorrt")
+def test_a_plan_of_another_graph_is_not_served(repository: Path) -> None:
+    place(repository, TENSORRT)
+    graph = repository / "one_detector" / "1" / "model.onnx"
+    model = onnx.load(graph)
+    model.producer_version = "another"
+    onnx.save(model, graph)
+    (finding,) = check(repository, runtime="tensorrt", here=HERE)
+    assert finding.level == "error"
+    assert "built from another serving graph than the model.onnx beside it" in finding.message
+    assert not failed(check(repository, runtime="onnxruntime"))
+
+
+@pytest.mark.usefixtures("no_tensorrt")
 def test_a_damaged_record_is_a_warning(repository: Path) -> None:
     place(repository, TENSORRT)
     (repository / "one_detector" / "1" / "build.json").write_text("{}")
@@ -271,8 +306,12 @@ def test_a_damaged_record_is_a_warning(repository: Path) -> None:
     assert not failed(findings)
 
 
-def engine(images: tuple[int, ...] = (-1, 64, 64, 3), largest: int = 16) -> EngineInfo:
-    profile = tuple((n, 64, 64, 3) for n in (1, 8, largest))
+def engine(
+    images: tuple[int, ...] = (-1, 64, 64, 3),
+    largest: int = 16,
+    sides: tuple[int, int, int] = (64, 64, 64),
+) -> EngineInfo:
+    profile = tuple((n, s, s, 3) for n, s in zip((1, 8, largest), sides, strict=True))
     return EngineInfo(
         "10.14.1.48",
         (
@@ -301,6 +340,26 @@ def test_the_engine_fits_the_config(
     place(repository, TENSORRT)
     monkeypatch.setattr(plan_inspect, "engine_info", lambda _: info)
     findings = check(repository, runtime="tensorrt", here=HERE)
+    assert complaint in texts(findings)
+    assert failed(findings) == bool(complaint)
+
+
+@pytest.mark.parametrize(
+    ("sides", "complaint"),
+    [
+        ((64, 96, 160), ""),
+        ((32, 96, 640), ""),
+        ((96, 96, 160), "expected input sizes from 64 to 160, as clients may ask for, the plan's"),
+        ((64, 96, 128), "profile is from 64 to 128; build it with the manifest's input_size"),
+    ],
+)
+def test_the_engines_profile_covers_the_sizes(
+    dynamic: Path, monkeypatch: pytest.MonkeyPatch, sides: tuple[int, int, int], complaint: str
+) -> None:
+    place(dynamic, TENSORRT)
+    info = engine((-1, -1, -1, 3), sides=sides)
+    monkeypatch.setattr(plan_inspect, "engine_info", lambda _: info)
+    findings = check(dynamic, runtime="tensorrt", here=HERE)
     assert complaint in texts(findings)
     assert failed(findings) == bool(complaint)
 

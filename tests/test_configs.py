@@ -5,29 +5,32 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from stub_onnx import write_detector
+from stub_onnx import write_detector, write_dynamic_detector
 from tridet import _contract as contract
 from tridet_build import configs
 from tridet_build.manifest import Manifest, load_manifests
 from tridet_build.repository import render
+from tridet_build.sizes import Sizes
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 GOLDEN = Path(__file__).parent / "golden"
-# Two sizes and disagreeing thresholds, so that every branch of the rendering shows.
+# Two sizes, a span of them and disagreeing thresholds, so that every branch of the rendering shows.
 SMALL = "[thresholds]\nconf = 0.4\nmax_det = 20\n[batch]\nopt = 3\nmax = 6\n[instances]\nnms = 2\n"
 LARGE = (
     "threads = 2\n[batch]\nopt = 1\nmax = 1\n[limits]\nmax_pixels = 9000000\nmax_in_flight = 7\n"
 )
+NAMES = ("small", "large", "spanned")
 
 
 @pytest.fixture
 def manifests(tmp_path: Path) -> list[Manifest]:
     write_detector(tmp_path / "small", SMALL)
     write_detector(tmp_path / "large", LARGE, size=96, classes=2)
-    for name in ("small", "large"):
+    write_dynamic_detector(tmp_path / "spanned", "[batch]\nopt = 1\nmax = 2\n", (32, 64, 96))
+    for name in NAMES:
         # Rendering reads no more of them than their hash, which must not change with onnx.
         (tmp_path / name / "weights.onnx").write_bytes(b"weights")
-    return load_manifests([tmp_path / "small", tmp_path / "large"])
+    return load_manifests([tmp_path / name for name in NAMES])
 
 
 def rendered(manifests: list[Manifest]) -> dict[str, str]:
@@ -98,6 +101,24 @@ def test_cuda_graphs_cover_every_batch_size(manifests: list[Manifest]) -> None:
             for size in range(spec.graph_lower_bound.batch_size, spec.batch_size + 1)
         ]
         assert covered == list(range(1, manifest.batch.max + 1))
+
+
+def test_a_span_of_sizes_is_dynamic_and_tuned_for_the_usual_one(manifests: list[Manifest]) -> None:
+    spanned = manifests[NAMES.index("spanned")]
+    for runtime in configs.RUNTIMES:
+        config = configs.detector_config(spanned, runtime)
+        assert [list(tensor.dims) for tensor in config.input] == [[-1, -1, 3]]
+        for warmup in config.model_warmup:
+            assert list(warmup.inputs[contract.IMAGES].dims) == [64, 64, 3]
+        for spec in config.optimization.cuda.graph_spec:
+            assert list(spec.input[contract.IMAGES].dim) == [64, 64, 3]
+    assert config.model_warmup
+
+
+def test_spans_that_differ_in_the_usual_size_do_not_share_a_preprocess() -> None:
+    names = [configs.preprocess_name(Sizes(*sides)) for sides in ((32, 32, 64), (32, 64, 64))]
+    assert names == ["preprocess_32_32_64", "preprocess_32_64_64"]
+    assert configs.preprocess_name(Sizes.only(64)) == "preprocess_64"
 
 
 def test_nms_defaults_are_the_detectors_where_they_agree(manifests: list[Manifest]) -> None:

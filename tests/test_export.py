@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from stub_onnx import write_stub
+from stub_onnx import write_sampling_stub, write_stub
 from tridet_build._exceptions import BuildError, ExportError
 from tridet_build.export import export_onnx
 from tridet_build.graph import serving_graph
+from tridet_build.sizes import Sizes
 
 Simplifier = Callable[[onnx.ModelProto], Any]
 
@@ -31,7 +32,9 @@ class FakeUltralytics(ModuleType):
         self.stub: dict[str, Any] = {"dynamic_size": True, **stub}
         self.task = "detect"
         self.loaded: list[str] = []
+        self.samples = False
         self.asked: dict[str, Any] = {}
+        self.callbacks: list[str] = []
         self.load_error: Exception | None = None
         self.export_error: BaseException | None = None
         self.YOLO = self._yolo
@@ -48,6 +51,9 @@ class FakeUltralytics(ModuleType):
                 raise self.export_error
             path = Path(model.pt_path).with_suffix(".onnx")
             assert path.parent != Path(source).parent, "would write beside the weights"
+            if self.samples:
+                write_sampling_stub(path, opset=asked["opset"])
+                return str(path)
             write_stub(path, **{"opset": asked["opset"], "size": asked["imgsz"], **self.stub})
             return str(path)
 
@@ -57,7 +63,7 @@ class FakeUltralytics(ModuleType):
             names={0: "c0", 1: "c1", 2: "c2"},
             ckpt_path=source,
             export=export,
-            add_callback=lambda *_: None,
+            add_callback=lambda event, _: self.callbacks.append(event),
         )
 
 
@@ -129,6 +135,56 @@ def test_export(tmp_path: Path, weights: Path, ultralytics: FakeUltralytics) -> 
     assert [path.name for path in out.parent.iterdir()] == ["model.onnx"]
     assert list(weights.parent.iterdir()) == [weights]
     serving_graph(out, input_size=96, classes=3, candidates=9)
+
+
+def test_several_sizes_stay_dynamic(
+    tmp_path: Path, weights: Path, ultralytics: FakeUltralytics
+) -> None:
+    ultralytics.samples = True
+    out, sizes = tmp_path / "model.onnx", Sizes(64, 96, 160)
+    report = export_onnx(weights, out, input_size=sizes)
+    assert (report.rows, report.simplifier, report.notes) == (64, "onnxsim", ())
+    # Nothing may be fixed, the anchors neither; an end-to-end head must fit the smallest size.
+    assert (ultralytics.asked["imgsz"], ultralytics.callbacks) == (64, [])
+    for axes in (t.type.tensor_type.shape.dim for t in onnx.load(out).graph.input):
+        assert [axis.dim_value for axis in axes] == [0, 3, 0, 0]
+    serving_graph(out, input_size=sizes, classes=3, candidates=64)
+    export_onnx(weights, out, input_size=96)
+    assert (ultralytics.asked["imgsz"], ultralytics.callbacks) == (96, ["on_export_start"])
+    with pytest.raises(BuildError, match="dynamic for the sizes 64/96/160, got images"):
+        serving_graph(out, input_size=sizes, classes=3, candidates=64)
+
+
+def bake_anchors(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Make a constant of what holds at the smallest size only."""
+    rows = next(tensor for tensor in model.graph.initializer if tensor.name == "rows")
+    rows.CopyFrom(onnx.numpy_helper.from_array(np.array([0, 7, 64], np.int64), "rows"))
+    return model
+
+
+def fix_height(model: onnx.ModelProto) -> onnx.ModelProto:
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 64
+    return model
+
+
+@pytest.mark.parametrize(
+    ("onnxsim", "why"), [(bake_anchors, ""), (fix_height, "dynamic for the sizes 64/96/160, got")]
+)
+def test_a_simplifier_that_fixes_the_size_is_not_taken(
+    tmp_path: Path,
+    weights: Path,
+    ultralytics: FakeUltralytics,
+    monkeypatch: pytest.MonkeyPatch,
+    onnxsim: Simplifier,
+    why: str,
+) -> None:
+    ultralytics.samples = True
+    use_simplifiers(monkeypatch, onnxsim, unchanged)
+    report = export_onnx(weights, tmp_path / "model.onnx", input_size=Sizes(64, 96, 160))
+    assert report.simplifier == "onnxslim"
+    (note,) = report.notes
+    assert note.startswith("not simplified by onnxsim: ")
+    assert why in note
 
 
 def test_same_weights_give_the_same_file(

@@ -6,10 +6,11 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stub_onnx import write_stub
+from stub_onnx import write_sampling_stub, write_stub
 from tridet_build._exceptions import GraphError
 from tridet_build.graph import serving_graph
 from tridet_build.layouts import LAYOUTS
+from tridet_build.sizes import Sizes
 
 
 def run(model: onnx.ModelProto, frames: np.ndarray) -> list[np.ndarray]:
@@ -168,6 +169,63 @@ def test_dynamic_size_takes_the_manifests(tmp_path: Path) -> None:
         np.testing.assert_array_equal(fixed, dynamic)
     with pytest.raises(GraphError, match=r"labels: expected 3, .* \(c0, c1, c2\), got 4"):
         serving_graph(weights, input_size=64, classes=4, candidates=30)
+
+
+@pytest.mark.parametrize("opset", [13, 18, 21])
+def test_one_graph_for_several_sizes_equals_the_reference(tmp_path: Path, opset: int) -> None:
+    weights = tmp_path / "stub.onnx"
+    write_sampling_stub(weights, opset=opset)
+    k = 64
+    graph = serving_graph(weights, input_size=Sizes(64, 96, 160), classes=3, candidates=k)
+    axes = graph.graph.input[0].type.tensor_type.shape.dim
+    assert [axis.dim_value for axis in axes] == [0, 0, 0, 3]
+    assert [
+        [axis.dim_value for axis in o.type.tensor_type.shape.dim] for o in graph.graph.output
+    ] == [
+        [0, k, 4],
+        [0, k],
+        [0, k],
+    ]
+    for size in (64, 96, 160):
+        fixed = serving_graph(weights, input_size=size, classes=3, candidates=k)
+        for batch in (1, 4):
+            frames = np.random.default_rng(size).integers(
+                0, 256, (batch, size, size, 3), dtype=np.uint8
+            )
+            got = run(graph, frames)
+            want = reference(weights, frames, k)
+            for mine, theirs, atol in zip(got, want, (1e-4, 1e-6, 0), strict=True):
+                np.testing.assert_allclose(mine, theirs, atol=atol)
+            for mine, theirs in zip(got, run(fixed, frames), strict=True):
+                np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize(("layout", "rows"), [("yolov5", 252), ("end_to_end", 30)])
+def test_several_sizes_of_other_layouts(tmp_path: Path, layout: str, rows: int) -> None:
+    weights = tmp_path / "stub.onnx"
+    write_stub(weights, layout=layout, anchors=rows, dynamic_size=True)
+    graph = serving_graph(weights, input_size=Sizes(64, 64, 96), classes=3, candidates=30)
+    for size in (64, 96):
+        frames = np.random.default_rng(3).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+        want = reference(weights, frames, 30, layout=layout)
+        for mine, theirs, atol in zip(run(graph, frames), want, (1e-4, 1e-6, 0), strict=True):
+            np.testing.assert_allclose(mine, theirs, atol=atol)
+
+
+def test_several_sizes_need_dynamic_axes_and_enough_anchors(tmp_path: Path) -> None:
+    weights, sizes = tmp_path / "stub.onnx", Sizes(64, 96, 160)
+    write_sampling_stub(weights, size=96)
+    with pytest.raises(GraphError) as caught:
+        serving_graph(weights, input_size=sizes, classes=3, candidates=40)
+    assert str(caught.value) == (
+        f"{weights}: expected an input [N, 3, height, width], dynamic for the sizes 64/96/160, got "
+        "images float [batch, 3, 96, 96] -> output0 float [batch, 7, 144]; export again with "
+        "dynamic=True"
+    )
+    write_sampling_stub(weights)
+    complaint = r"candidates: expected at most 64 \(anchors at 64 pixels\), got 65"
+    with pytest.raises(GraphError, match=complaint):
+        serving_graph(weights, input_size=sizes, classes=3, candidates=65)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 from tridet_build._exceptions import ManifestError
 from tridet_build.manifest import load_manifest, load_manifests
+from tridet_build.sizes import Sizes
 
+SIZES = "input_size = {{ min = {}, opt = {}, max = {} }}"
 BASE = 'name = "boards"\nweights = "w.onnx"\nlabels = ["hole", "spur"]\n'
 
 
@@ -20,7 +22,7 @@ def test_defaults_and_every_key(folder: Path) -> None:
     assert (plain.name, plain.task, plain.input_size, plain.candidates) == (
         "boards",
         "detect",
-        640,
+        Sizes(640, 640, 640),
         300,
     )
     assert plain.labels == ("hole", "spur")
@@ -41,10 +43,22 @@ def test_defaults_and_every_key(folder: Path) -> None:
     assert (full.instances.preprocess, full.limits.max_wait_s) == (3, 0.5)
 
 
+def test_several_input_sizes(folder: Path) -> None:
+    (folder / "detector.toml").write_text(
+        BASE + "input_size = { min = 320, opt = 640, max = 1280 }\n"
+    )
+    sizes = load_manifest(folder).input_size
+    assert (sizes.min, sizes.opt, sizes.max, sizes.fixed) == (320, 640, 1280, False)
+    assert str(sizes) == "320/640/1280"
+    (folder / "detector.toml").write_text(BASE + "input_size = 1280\n")
+    only = load_manifest(folder).input_size
+    assert (only, only.fixed, str(only)) == (Sizes(1280, 1280, 1280), True, "1280")
+
+
 def test_is_frozen(folder: Path) -> None:
     manifest = load_manifest(folder)
     with pytest.raises(FrozenInstanceError):
-        manifest.input_size = 32  # type: ignore[misc]
+        manifest.candidates = 32  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -55,6 +69,13 @@ def test_is_frozen(folder: Path) -> None:
         (BASE + "batch = 3", "batch: expected a table, got 3"),
         (BASE + 'input_size = "640"', "input_size: input should be a valid integer, got '640'"),
         (BASE + "input_size = 100", "input_size: input should be a multiple of 32, got 100"),
+        (BASE + "input_size = 0", "input_size: input should be greater than or equal to 32, got 0"),
+        (BASE + "input_size = { min = 320 }", "input_size.opt: required key is missing"),
+        (BASE + SIZES.format(320, 640, 8192), "input_size.max: input should be less than or equal"),
+        (BASE + SIZES.format(320, 500, 640), "input_size.opt: input should be a multiple of 32, "),
+        (BASE + SIZES.format(320, '"640"', 640), "input_size.opt: input should be a valid integer"),
+        (BASE + SIZES.format(640, 320, 960), "input_size: expected min <= opt <= max, got 640/320"),
+        (BASE + SIZES.format(32, 64, "96, most = 1"), "input_size.most: unknown key"),
         (BASE + "[batch]\nmax = true", "batch.max: input should be a valid integer, got True"),
         (BASE + "[batch]\nopt = 9\nmax = 8", "batch: expected opt <= max, got opt = 9 and max = 8"),
         (BASE + "[thresholds]\nconf = 1.5", "less than or equal to 1, got 1.5"),

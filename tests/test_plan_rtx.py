@@ -11,16 +11,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from rich.console import Console
+from stub_onnx import write_sampling_stub
 from test_plan import SIZE, SMALL, TENSORRT, write_graph
 from tridet_build import machine
 from tridet_build._exceptions import PlanError
+from tridet_build.graph import serving_graph
 from tridet_build.plan import file as plan_file
 from tridet_build.plan import inspect as plan_inspect
 from tridet_build.plan import runtime as plan_runtime
 from tridet_build.plan.compile import build_plan
 from tridet_build.plan.settings import PlanSettings, Span
+from tridet_build.sizes import Sizes
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,7 @@ class TestRtx:
         assert report.network == {kind: 1}
         assert report.bytes == out.stat().st_size
         assert plan_file.identify(out).version == report.version
-        assert "pcb_detector: Building engine" in log.getvalue()
+        assert "model: Building engine" in log.getvalue()
         assert [path.name for path in out.parent.iterdir()] == ["model.plan"]
 
     def test_compiles_a_dynamic_size(self, tmp_path: Path) -> None:
@@ -65,6 +69,17 @@ class TestRtx:
         settings = PlanSettings(batch=Span(1, 2, 4), height=span, width=span)
         report = build_plan(graph, tmp_path / "model.plan", settings)
         assert report.profile == ((1, 32, 32, 3), (2, 64, 64, 3), (4, 128, 128, 3))
+
+    def test_compiles_the_serving_graph_of_several_sizes(self, tmp_path: Path) -> None:
+        write_sampling_stub(tmp_path / "stub.onnx")
+        sizes = Sizes(64, 96, 160)
+        graph = serving_graph(tmp_path / "stub.onnx", input_size=sizes, classes=3, candidates=40)
+        onnx.save(graph, tmp_path / "model.onnx")
+        span = Span(sizes.min, sizes.opt, sizes.max)
+        settings = PlanSettings(batch=Span(1, 2, 4), height=span, width=span)
+        report = build_plan(tmp_path / "model.onnx", tmp_path / "model.plan", settings)
+        assert report.profile == ((1, 64, 64, 3), (2, 96, 96, 3), (4, 160, 160, 3))
+        assert (tmp_path / "model.plan").stat().st_size == report.bytes
 
     @pytest.mark.parametrize(
         "options", [{"hardware": "ampere_plus"}, {"hardware": "same_compute_capability"}]

@@ -17,6 +17,7 @@ from stub_onnx import write_stub
 from tridet_build._exceptions import CalibrationError, PrecisionError
 from tridet_build.gate.detections import Comparison, Settings, detect
 from tridet_build.gate.sensitivity import Block, block_of, sensitivity, sensitivity_table
+from tridet_build.graph import serving_graph
 from tridet_build.precision import report as precision_report
 from tridet_build.precision.convert import (
     HEAD_TAIL,
@@ -27,6 +28,7 @@ from tridet_build.precision.convert import (
 )
 from tridet_build.precision.head import decode_tail, head_tail
 from tridet_build.precision.qdq import bridged
+from tridet_build.sizes import Sizes
 from tridet_build.steps.suppression import Thresholds
 
 PCB = Path(__file__).parent.parent / "models" / "pcb"
@@ -35,11 +37,16 @@ PCB_SETTINGS = Settings(
 )
 
 
-def write_convolutional(path: Path, *, layers: int = 3, size: int = 32, opset: int = 19) -> None:
+def write_convolutional(
+    path: Path, *, layers: int = 3, size: int = 32, opset: int = 19, dynamic: bool = False
+) -> None:
     """Write a small detector that has what matters here: convolutions, and a decode tail.
 
     Its output is [N, 5, anchors]: a box decoded by a softmax and a fixed convolution, as in
     Ultralytics' heads, and one score.
+
+    Args:
+        dynamic: leave height and width open, whatever the size.
     """
     rng = np.random.default_rng(0)
     nodes, weights = [], []
@@ -60,7 +67,8 @@ def write_convolutional(path: Path, *, layers: int = 3, size: int = 32, opset: i
             helper.make_node("Relu", [f"c{layer}"], [f"r{layer}"], name=f"/body/{layer}/Relu"),
         ]
         name, channels = f"r{layer}", 16
-    anchors = (size // 2**layers) ** 2
+    anchors = -1 if dynamic else (size // 2**layers) ** 2
+    sides: list[str | int] = ["height", "width"] if dynamic else [size, size]
     for branch, out in (("boxes", 16), ("scores", 1)):
         values = rng.normal(0, 0.3, (out, 16, 1, 1)).astype(np.float32)
         weights.append(numpy_helper.from_array(values, f"w_{branch}"))
@@ -97,8 +105,12 @@ def write_convolutional(path: Path, *, layers: int = 3, size: int = 32, opset: i
     graph = helper.make_graph(
         nodes,
         "small",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, size, size])],
-        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, ["batch", 5, anchors])],
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, *sides])],
+        [
+            helper.make_tensor_value_info(
+                "output0", TensorProto.FLOAT, ["batch", 5, "anchors" if dynamic else anchors]
+            )
+        ],
         weights,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
@@ -254,6 +266,35 @@ def test_fp16_keeps_the_decode_tail_in_fp32_with_modelopt(weights: Path, tmp_pat
     assert out.read_bytes() == before
 
 
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_height_and_width_stay_dynamic_with_modelopt(
+    images: list[Path], tmp_path: Path, precision: str
+) -> None:
+    """Runs where ModelOpt is installed; CI has no PyTorch."""
+    pytest.importorskip("modelopt")
+    source, out, sizes = tmp_path / "any.onnx", tmp_path / "out.onnx", Sizes(32, 64, 96)
+    write_convolutional(source, dynamic=True)
+    if precision == "fp16":
+        made = to_fp16(source, out, input_size=sizes, images=images)
+    else:
+        made = to_int8(source, out, images=images, input_size=sizes)
+    kind = {"fp16": "float16", "int8": "int8"}[precision]
+    assert made.heavy_nodes[kind] >= 2
+    model = onnx.load(out)
+    for tensor in (*model.graph.input, *model.graph.output):
+        axes = tensor.type.tensor_type.shape.dim
+        assert not any(axis.HasField("dim_value") for axis in (axes[0], *axes[2:]))
+    graph = tmp_path / "graph.onnx"
+    onnx.save(serving_graph(out, input_size=sizes, classes=1, candidates=16), graph)
+    for size in (32, 64, 96):
+        for batch in (1, 3):
+            got, want = (outputs(path, batch, size) for path in (out, source))
+            assert np.abs(got - want).mean() < (0.02 if precision == "fp16" else 0.1)
+            frames = np.zeros((batch, size, size, 3), np.uint8)
+            session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
+            assert session.run(["scores"], {"images": frames})[0].shape == (batch, 16)
+
+
 def test_int8_has_qdq_pairs_and_a_calibration_cache_with_modelopt(
     weights: Path, images: list[Path], tmp_path: Path
 ) -> None:
@@ -338,8 +379,8 @@ def test_default_detector_finds_the_same_defects_in_fp16_with_modelopt(tmp_path:
         assert one.above(0.25).class_ids.tolist() == two.above(0.25).class_ids.tolist()
 
 
-def outputs(path: Path, batch: int) -> np.ndarray:
-    frames = np.random.default_rng(3).random((batch, 3, 32, 32), dtype=np.float32)
+def outputs(path: Path, batch: int, size: int = 32) -> np.ndarray:
+    frames = np.random.default_rng(3).random((batch, 3, size, size), dtype=np.float32)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     found: np.ndarray = session.run(None, {"images": frames})[0]
     return found

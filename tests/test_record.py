@@ -1,7 +1,7 @@
 import errno
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tridet_build.record import (
     plan_fields,
     read_record,
     record_file,
+    record_from_fields,
     tool_versions,
     write_record,
 )
@@ -143,10 +144,17 @@ def test_plan_fields_come_from_the_plan_stage() -> None:
         profile=settings.profile,
         settings=settings,
     )
-    record = replace(RECORD, **plan_fields(report, "images"))
+    others = ("detector", "source", "onnx", "graph")
+    fields = {name: asdict(RECORD)[name] for name in others}
+    record = record_from_fields({**fields, **plan_fields(report, "images")})
     assert record.tensorrt == TensorRT("tensorrt", "10.14.1.48", "ampere_plus")
     assert record.layers == {"fp16": 64}
     assert record.profiles["images"].max == (4, 64, 64, 3)
+
+
+def test_fields_that_make_no_record() -> None:
+    with pytest.raises(RecordError, match="not a build record: detector: "):
+        record_from_fields({})
 
 
 def test_tools_and_time() -> None:

@@ -123,7 +123,7 @@ def _sections(args: argparse.Namespace, manifest: Manifest) -> Iterable[list[str
 def _settings(manifest: Manifest) -> Settings:
     served = manifest.thresholds
     return Settings(
-        manifest.input_size,
+        manifest.input_size.opt,
         manifest.labels,
         manifest.candidates,
         Thresholds(served.conf, served.iou, served.max_det, served.agnostic),

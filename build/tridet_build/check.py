@@ -4,6 +4,7 @@ Each config parses and fits the model beside it, the steps of an ensemble exist 
 another, and the plans fit the machine. Reads only; says all that is wrong, not just the first.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,14 @@ from tridet import _contract as contract
 from tritonclient.grpc import model_config_pb2 as pb
 
 from tridet_build._exceptions import BuildError, CheckError
-from tridet_build.check_tensors import config_tensors, differences, ensemble, labels, onnx_model
+from tridet_build.check_tensors import (
+    config_tensors,
+    differences,
+    ensemble,
+    labels,
+    onnx_model,
+    sizes_asked,
+)
 from tridet_build.configs import Runtime
 from tridet_build.plan.file import identify
 from tridet_build.preflight import Machine, preflight, this_machine
@@ -124,14 +132,15 @@ def _model(
     if not versions:
         yield Finding("error", folder.name, "expected a version folder `1`, found none")
     if config.platform == "ensemble":
-        classes = _classes(folder.parent, config)
+        classes = dict(_classes(folder.parent, config))
         for problem in (*ensemble(config, configs), *labels(config, classes)):
             yield Finding("error", f"{folder.name}/{CONFIG}", problem)
         return
     for version in versions:
         yield from _files(folder.name, version, config)
         if (version / PLAN).is_file():
-            yield from _plan(folder.name, version, config, runtime, here)
+            sizes = sizes_asked(folder.name, configs)
+            yield from _plan(folder.name, version, config, sizes, runtime, here)
 
 
 def _files(name: str, version: Path, config: pb.ModelConfig) -> Iterator[Finding]:
@@ -160,17 +169,17 @@ def _files(name: str, version: Path, config: pb.ModelConfig) -> Iterator[Finding
             yield Finding("error", f"{where}/{ONNX}", problem)
 
 
-def _classes(repository: Path, config: pb.ModelConfig) -> int | None:
-    """Return the number of classes of an ensemble's only detector, where its ONNX tells."""
-    found = set()
+def _classes(repository: Path, config: pb.ModelConfig) -> Iterator[tuple[str, int]]:
+    """Yield each detector among an ensemble's steps, and its classes, where its ONNX tells."""
     for step in config.ensemble_scheduling.step:
         for version in _versions(repository / step.model_name):
             if (version / ONNX).is_file():
                 try:
-                    found.add(onnx_model(version / ONNX).classes)
+                    classes = onnx_model(version / ONNX).classes
                 except CheckError:  # said of the file itself
-                    return None
-    return found.pop() if len(found) == 1 else None
+                    continue
+                if classes is not None:
+                    yield step.model_name, classes
 
 
 def _versions(folder: Path) -> list[Path]:
@@ -180,7 +189,12 @@ def _versions(folder: Path) -> list[Path]:
 
 
 def _plan(
-    name: str, version: Path, config: pb.ModelConfig, runtime: Runtime, here: Machine | None
+    name: str,
+    version: Path,
+    config: pb.ModelConfig,
+    sizes: tuple[int, int] | None,
+    runtime: Runtime,
+    here: Machine | None,
 ) -> Iterator[Finding]:
     where = f"{name}/{version.name}/{PLAN}"
     # Another runtime leaves the plan alone, so what is wrong with it is only a warning.
@@ -207,11 +221,22 @@ def _plan(
             f"expected {record.plan.bytes} bytes, as in {RECORD_FILE}, got "
             f"{(version / PLAN).stat().st_size}; the two are of different builds",
         )
+    if served and record and (version / ONNX).is_file():
+        graph = hashlib.sha256((version / ONNX).read_bytes()).hexdigest()
+        if graph != record.graph.sha256:
+            yield Finding(
+                "error",
+                where,
+                f"built from another serving graph than the {ONNX} beside it; "
+                "`make plans` builds it again, and skips what is unchanged",
+            )
     if served and not fatal:
-        yield from _plan_tensors(where, version / PLAN, config)
+        yield from _plan_tensors(where, version / PLAN, config, sizes)
 
 
-def _plan_tensors(where: str, plan: Path, config: pb.ModelConfig) -> Iterator[Finding]:
+def _plan_tensors(
+    where: str, plan: Path, config: pb.ModelConfig, sizes: tuple[int, int] | None
+) -> Iterator[Finding]:
     """Compare with the engine's own tensors, where TensorRT's Python package can load it."""
     try:
         from tridet_build.plan.inspect import engine_info
@@ -237,6 +262,17 @@ def _plan_tensors(where: str, plan: Path, config: pb.ModelConfig) -> Iterator[Fi
                     where,
                     f"expected batches up to {config.max_batch_size} (max_batch_size), the plan's "
                     f"profile ends at {largest}; build it with the manifest's batch.max",
+                )
+            # [N, H, W, 3], and the picture is square.
+            low = min(profile[0][1] for profile in tensor.profiles)
+            high = max(profile[2][1] for profile in tensor.profiles)
+            if sizes and not low <= sizes[0] <= sizes[1] <= high:
+                yield Finding(
+                    "error",
+                    where,
+                    f"expected input sizes from {sizes[0]} to {sizes[1]}, as clients may ask for, "
+                    f"the plan's profile is from {low} to {high}; build it with the manifest's "
+                    "input_size",
                 )
 
 

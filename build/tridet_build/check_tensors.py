@@ -14,6 +14,7 @@ from tridet import _contract as contract
 from tritonclient.grpc import model_config_pb2 as pb
 
 from tridet_build._exceptions import CheckError
+from tridet_build.configs import detector_name
 
 Tensor: TypeAlias = tuple[str, list[int]]
 Tensors: TypeAlias = dict[str, Tensor]
@@ -74,7 +75,9 @@ def differences(config: pb.ModelConfig, inputs: Tensors, outputs: Tensors) -> It
                 yield f"{side} {name}: the config has it, the model has not; {_FIX}"
             elif name not in wanted:
                 yield f"{side} {name}: the model has it, the config has not; {_FIX}"
-            elif not fits(wanted[name], found[name]):
+            elif not fits(wanted[name], found[name]) or (
+                side == "input" and _narrows(wanted[name], found[name])
+            ):
                 yield (
                     f"{side} {name}: expected {text(wanted[name])}, as in the config, got "
                     f"{text(found[name])}; {_FIX}"
@@ -104,21 +107,47 @@ def ensemble(config: pb.ModelConfig, models: Mapping[str, pb.ModelConfig]) -> It
             yield f"output {output.name}: no step gives it"
 
 
-def labels(config: pb.ModelConfig, classes: int | None) -> Iterator[str]:
-    """Check the class names that clients read, against the classes of the detector."""
-    if contract.PARAM_LABELS not in config.parameters:
-        return
-    try:
-        names = json.loads(config.parameters[contract.PARAM_LABELS].string_value)
-    except ValueError:
-        names = None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        yield f"{contract.PARAM_LABELS}: expected a JSON array of names"
-    elif classes is not None and len(names) != classes:
-        yield (
-            f"{contract.PARAM_LABELS}: expected {classes} names, one per class of the detector, "
-            f"got {len(names)}; {_FIX}"
-        )
+def labels(config: pb.ModelConfig, classes: Mapping[str, int]) -> Iterator[str]:
+    """Check the class names that clients read, against the classes of each detector.
+
+    Args:
+        config: of an ensemble.
+        classes: how many, by the name of the detector's step.
+    """
+    if contract.PARAM_GROUP in config.parameters:
+        members = _parsed(config, contract.PARAM_GROUP)
+        if not isinstance(members, list) or not all(isinstance(one, dict) for one in members):
+            yield f"{contract.PARAM_GROUP}: expected a JSON array of objects"
+            return
+        steps = {step.model_name for step in config.ensemble_scheduling.step}
+        for member in members:
+            name = str(member.get("name"))
+            if detector_name(name) not in steps:
+                yield f"{contract.PARAM_GROUP}: {name}: no step {detector_name(name)}; {_FIX}"
+            wanted = classes.get(detector_name(name))
+            yield from _names(f"{contract.PARAM_GROUP}: {name}", member.get("labels"), wanted)
+    elif contract.PARAM_LABELS in config.parameters:
+        wanted = next(iter(classes.values())) if len(classes) == 1 else None
+        yield from _names(contract.PARAM_LABELS, _parsed(config, contract.PARAM_LABELS), wanted)
+
+
+def sizes_asked(detector: str, models: Mapping[str, pb.ModelConfig]) -> tuple[int, int] | None:
+    """Return the smallest and the largest input size, in pixels, that clients may ask for.
+
+    Args:
+        detector: name of the step.
+        models: all configs of the repository.
+
+    Returns:
+        None if there is no choice.
+    """
+    for config in models.values():
+        steps = {step.model_name for step in config.ensemble_scheduling.step}
+        if detector in steps and contract.PARAM_INPUT_SIZES in config.parameters:
+            match _parsed(config, contract.PARAM_INPUT_SIZES):
+                case [int(smallest), int(largest)]:
+                    return smallest, largest
+    return None
 
 
 def fits(wanted: Tensor, found: Tensor) -> bool:
@@ -133,6 +162,11 @@ def fits(wanted: Tensor, found: Tensor) -> bool:
 def text(tensor: Tensor) -> str:
     """Put a tensor in words: ``FP32 [300, 4]``."""
     return f"{tensor[0]} {tensor[1]}"
+
+
+def _narrows(wanted: Tensor, found: Tensor) -> bool:
+    """Tell whether the model fixes an axis of its input that the config leaves open."""
+    return any(want == -1 != got for want, got in zip(wanted[1], found[1], strict=True))
 
 
 def _mapped(step: Any, model: pb.ModelConfig, known: Tensors) -> Iterator[str]:
@@ -154,6 +188,23 @@ def _mapped(step: Any, model: pb.ModelConfig, known: Tensors) -> Iterator[str]:
             yield f"step {step.model_name}: has no output {inner}"
         else:
             known[outer] = outputs[inner]
+
+
+def _parsed(config: pb.ModelConfig, key: str) -> Any:
+    try:
+        return json.loads(config.parameters[key].string_value)
+    except ValueError:
+        return None
+
+
+def _names(where: str, names: Any, classes: int | None) -> Iterator[str]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        yield f"{where}: expected a JSON array of names"
+    elif classes is not None and len(names) != classes:
+        yield (
+            f"{where}: expected {classes} names, one per class of the detector, got {len(names)}; "
+            f"{_FIX}"
+        )
 
 
 def _classes(model: Any, weights: Mapping[str, Any]) -> int | None:

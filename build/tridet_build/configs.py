@@ -5,7 +5,7 @@ the others stand in ``configs/`` and are chosen with ``tritonserver --model-conf
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final, Literal, TypeAlias
 
@@ -13,7 +13,9 @@ from google.protobuf import text_format
 from tridet import _contract as contract
 from tritonclient.grpc import model_config_pb2 as pb
 
+from tridet_build.groups import Group
 from tridet_build.manifest import Manifest, Thresholds
+from tridet_build.sizes import Sizes
 
 Runtime: TypeAlias = Literal["tensorrt", "onnxruntime", "python"]
 RUNTIMES: Final[tuple[Runtime, ...]] = ("tensorrt", "onnxruntime", "python")
@@ -30,12 +32,14 @@ _DETECTIONS: Final = (
 )
 # Past the detector, from preprocess to nms.
 _PASSED_BY: Final = ((contract.LETTERBOX, _FP32, [6]), (contract.ADMISSION, _INT64, [1]))
+_AFTER: Final = (contract.AFTER, _INT32, [1])
 _Tensors: TypeAlias = Iterable[tuple[str, int, Sequence[int]]]
 
 
-def preprocess_name(input_size: int) -> str:
-    """Name of the step that all detectors of one input size (in pixels) share."""
-    return f"preprocess_{input_size}"
+def preprocess_name(sizes: Sizes) -> str:
+    """Name of the step that all detectors of the same input sizes share."""
+    sides = [sizes.opt] if sizes.fixed else [sizes.min, sizes.opt, sizes.max]
+    return "_".join(["preprocess", *map(str, sides)])
 
 
 def detector_name(name: str) -> str:
@@ -43,24 +47,27 @@ def detector_name(name: str) -> str:
     return f"{name}_detector"
 
 
-def preprocess_config(input_size: int, manifests: Sequence[Manifest]) -> pb.ModelConfig:
-    """Config of the preprocess step that the detectors of ``input_size`` pixels share.
+def preprocess_config(sizes: Sizes, manifests: Sequence[Manifest]) -> pb.ModelConfig:
+    """Config of the preprocess step that the detectors of the same input sizes share.
 
     Args:
-        input_size: S, in pixels.
+        sizes: of S.
         manifests: all detectors of the repository.
     """
-    sharers = [m for m in manifests if m.input_size == input_size]
+    sharers = [m for m in manifests if m.input_size == sizes]
     config = _python_step(
-        preprocess_name(input_size), manifests, max(m.instances.preprocess for m in sharers)
+        preprocess_name(sizes), manifests, max(m.instances.preprocess for m in sharers)
     )
     for name, kind, dims in (_IMAGE, _ENCODED):
         # Frames of different sizes may still meet in one execute call.
         config.input.add(
             name=name, data_type=kind, dims=dims, optional=True, allow_ragged_batch=True
         )
-    _add(config.output, _letterboxed(input_size))
+    _add(config.output, _letterboxed(sizes))
     _add(config.output, _PASSED_BY)
+    config.parameters[contract.STEP_INPUT_SIZES].string_value = json.dumps(
+        [sizes.min, sizes.opt, sizes.max]
+    )
     pixels = max(m.limits.max_pixels for m in sharers)
     config.parameters[contract.STEP_MAX_PIXELS].string_value = str(pixels)
     return config
@@ -74,7 +81,10 @@ def nms_config(manifests: Sequence[Manifest]) -> pb.ModelConfig:
     """
     config = _python_step(NMS, manifests, max(m.instances.nms for m in manifests))
     _add(config.input, _candidates(-1))
-    _add(config.input, _PASSED_BY)
+    _add(config.input, _PASSED_BY[:1])
+    # Left unmapped by the branches of a group that do not count the frame out.
+    for name, kind, dims in (*_PASSED_BY[1:], _AFTER):
+        config.input.add(name=name, data_type=kind, dims=dims, optional=True)
     _add(config.output, _DETECTIONS)
     wishes = {m.thresholds for m in manifests}
     defaults = wishes.pop() if len(wishes) == 1 else Thresholds()
@@ -86,8 +96,8 @@ def nms_config(manifests: Sequence[Manifest]) -> pb.ModelConfig:
 def detector_config(manifest: Manifest, runtime: Runtime) -> pb.ModelConfig:
     """Config of the detector step under one runtime."""
     config = pb.ModelConfig(name=detector_name(manifest.name), max_batch_size=manifest.batch.max)
-    size = manifest.input_size
-    _add(config.input, _letterboxed(size))
+    sizes = manifest.input_size
+    _add(config.input, _letterboxed(sizes))
     _add(config.output, _candidates(manifest.candidates))
     # No queue policy here: Triton's would cost bursts half a second (see steps/admission.py).
     config.dynamic_batching.max_queue_delay_microseconds = manifest.batch.delay_us
@@ -95,7 +105,7 @@ def detector_config(manifest: Manifest, runtime: Runtime) -> pb.ModelConfig:
         warmup = config.model_warmup.add(name=f"batch_{batch}", batch_size=batch)
         frame = warmup.inputs[contract.IMAGES]
         frame.data_type, frame.zero_data = _UINT8, True
-        frame.dims.extend([size, size, 3])
+        frame.dims.extend([sizes.opt, sizes.opt, 3])
     group = config.instance_group.add(count=manifest.instances.detector)
     match runtime:
         case "tensorrt":
@@ -113,7 +123,9 @@ def detector_config(manifest: Manifest, runtime: Runtime) -> pb.ModelConfig:
     return config
 
 
-def ensemble_config(manifest: Manifest, *, encoded: bool, build: dict[str, str]) -> pb.ModelConfig:
+def ensemble_config(
+    manifest: Manifest, *, encoded: bool, build: Mapping[str, str]
+) -> pb.ModelConfig:
     """Config of the ensemble ``<name>`` (takes IMAGE) or ``<name>_encoded`` (takes ENCODED).
 
     Args:
@@ -121,35 +133,61 @@ def ensemble_config(manifest: Manifest, *, encoded: bool, build: dict[str, str])
         encoded: which of the two.
         build: facts about the served weights, shown to clients as they are.
     """
-    source = _ENCODED if encoded else _IMAGE
-    config = pb.ModelConfig(
-        name=manifest.name + (contract.ENCODED_SUFFIX if encoded else ""),
-        platform="ensemble",
-        max_batch_size=manifest.batch.max,
-    )
-    _add(config.input, [source])
+    config = _ensemble(manifest.name, [manifest], encoded)
     _add(config.output, _DETECTIONS)
     candidates = [contract.BOXES, contract.SCORES, contract.CLASS_IDS]
     passed_by = [name for name, _, _ in _PASSED_BY]
-    _step(
-        config,
-        preprocess_name(manifest.input_size),
-        [source[0]],
-        [contract.IMAGES, *passed_by],
-    )
     _step(config, detector_name(manifest.name), [contract.IMAGES], candidates)
     _step(config, NMS, [*candidates, *passed_by], contract.DETECTIONS)
-    for name, value in {
-        contract.PARAM_CONTRACT: str(contract.CONTRACT_VERSION),
-        contract.PARAM_TASK: manifest.task,
-        contract.PARAM_LABELS: json.dumps(manifest.labels, ensure_ascii=False),
-        contract.PARAM_INPUT_SIZE: str(manifest.input_size),
-        contract.PARAM_PRECISION: manifest.precision,
-        contract.PARAM_DEFAULTS: json.dumps(asdict(manifest.thresholds)),
-        contract.PARAM_MAX_PIXELS: str(manifest.limits.max_pixels),
-        contract.PARAM_BUILD: json.dumps(build, sort_keys=True),
-    }.items():
-        config.parameters[name].string_value = value
+    _describe(
+        config,
+        {
+            contract.PARAM_CONTRACT: str(contract.CONTRACT_VERSION),
+            contract.PARAM_LABELS: json.dumps(manifest.labels, ensure_ascii=False),
+            contract.PARAM_PRECISION: manifest.precision,
+            contract.PARAM_DEFAULTS: json.dumps(asdict(manifest.thresholds)),
+            contract.PARAM_BUILD: json.dumps(dict(build), sort_keys=True),
+        },
+    )
+    return config
+
+
+def group_config(
+    group: Group, *, encoded: bool, builds: Mapping[str, Mapping[str, str]]
+) -> pb.ModelConfig:
+    """Config of the ensemble ``<group>`` or ``<group>_encoded``: one preprocess, N branches.
+
+    Args:
+        group: the detectors.
+        encoded: which of the two.
+        builds: by detector, facts about the served weights.
+    """
+    config = _ensemble(group.name, group.members, encoded)
+    previous = None
+    for member in group.members:
+        _add(
+            config.output,
+            [(contract.member_output(member.name, name), *rest) for name, *rest in _DETECTIONS],
+        )
+        _branch(config, member, previous, last=member is group.members[-1])
+        previous = member
+    members = [
+        {
+            "name": member.name,
+            "labels": member.labels,
+            "precision": member.precision,
+            "defaults": asdict(member.thresholds),
+            "build": builds[member.name],
+        }
+        for member in group.members
+    ]
+    _describe(
+        config,
+        {
+            contract.PARAM_CONTRACT: str(contract.GROUP_CONTRACT_VERSION),
+            contract.PARAM_GROUP: json.dumps(members, ensure_ascii=False),
+        },
+    )
     return config
 
 
@@ -159,7 +197,70 @@ def to_text(config: pb.ModelConfig) -> str:
     return f"# Rendered by tridet-build (`make repository`): change the manifest instead.\n{text}"
 
 
-def _letterboxed(size: int) -> _Tensors:
+def _ensemble(name: str, members: Sequence[Manifest], encoded: bool) -> pb.ModelConfig:
+    """Start the config of an ensemble: its input, its preprocess, and what its members share."""
+    source = _ENCODED if encoded else _IMAGE
+    first = members[0]
+    config = pb.ModelConfig(
+        name=name + (contract.ENCODED_SUFFIX if encoded else ""),
+        platform="ensemble",
+        max_batch_size=min(member.batch.max for member in members),
+    )
+    _add(config.input, [source])
+    passed_by = [tensor for tensor, _, _ in _PASSED_BY]
+    _step(config, preprocess_name(first.input_size), [source[0]], [contract.IMAGES, *passed_by])
+    _describe(
+        config,
+        {
+            contract.PARAM_TASK: first.task,
+            contract.PARAM_INPUT_SIZE: str(first.input_size.opt),
+            contract.PARAM_MAX_PIXELS: str(min(member.limits.max_pixels for member in members)),
+        },
+    )
+    if not first.input_size.fixed:
+        sizes = json.dumps([first.input_size.min, first.input_size.max])
+        _describe(config, {contract.PARAM_INPUT_SIZES: sizes})
+    return config
+
+
+def _branch(
+    config: pb.ModelConfig, member: Manifest, previous: Manifest | None, *, last: bool
+) -> None:
+    """Add a member's detector and NMS to a group.
+
+    A frame is under way until its last branch is done, whichever detector is the slowest: each NMS
+    waits for the one before, and the last one alone is given the ticket.
+    """
+    # No detector's name holds a dot, so these are not the name of any output.
+    inner = {
+        name: f"{member.name}.{name}"
+        for name in (contract.BOXES, contract.SCORES, contract.CLASS_IDS)
+    }
+    detector = config.ensemble_scheduling.step.add(
+        model_name=detector_name(member.name), model_version=-1
+    )
+    detector.input_map[contract.IMAGES] = contract.IMAGES
+    detector.output_map.update(inner)
+    nms = config.ensemble_scheduling.step.add(model_name=NMS, model_version=-1)
+    nms.input_map.update({**inner, contract.LETTERBOX: contract.LETTERBOX})
+    if previous:
+        nms.input_map[contract.AFTER] = contract.member_output(
+            previous.name, contract.NUM_DETECTIONS
+        )
+    if last:
+        nms.input_map[contract.ADMISSION] = contract.ADMISSION
+    nms.output_map.update(
+        {name: contract.member_output(member.name, name) for name in contract.DETECTIONS}
+    )
+
+
+def _describe(config: pb.ModelConfig, facts: Mapping[str, str]) -> None:
+    for name, value in facts.items():
+        config.parameters[name].string_value = value
+
+
+def _letterboxed(sizes: Sizes) -> _Tensors:
+    size = sizes.opt if sizes.fixed else -1
     return [(contract.IMAGES, _UINT8, [size, size, 3])]
 
 
@@ -197,11 +298,12 @@ def _python_step(name: str, manifests: Sequence[Manifest], instances: int) -> pb
 def _cuda_graphs(config: pb.ModelConfig, manifest: Manifest) -> None:
     """Capture graphs at powers of two, each also used for the smaller batches down to the last one.
 
-    With dynamic batching and no such list the backend captures batch 1 and the maximum only.
+    With dynamic batching and no such list the backend captures batch 1 and the maximum only. A
+    graph holds one input size: others than the usual one run without.
     """
     cuda = config.optimization.cuda
     cuda.graphs = True
-    dims = [manifest.input_size, manifest.input_size, 3]
+    dims = [manifest.input_size.opt, manifest.input_size.opt, 3]
     previous = 0
     while previous < manifest.batch.max:
         batch = min(max(1, 2 * previous), manifest.batch.max)

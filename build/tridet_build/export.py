@@ -1,4 +1,4 @@
-"""Export trained weights to ONNX: dynamic batch, fixed height and width, simplified.
+"""Export trained weights to ONNX: dynamic batch, fixed or dynamic height and width, simplified.
 
 Ultralytics writes the plain graph. What a simplifier makes of it is taken only if it has the same
 input and output, the batch axis included, and computes the same; otherwise the next one is tried.
@@ -24,9 +24,11 @@ import onnx
 
 from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import BuildError, ExportError
-from tridet_build.graph import OLDEST_OPSET, fix_size, socket_of
+from tridet_build.axes import fix_size
+from tridet_build.graph import OLDEST_OPSET, socket_of
 from tridet_build.layouts import Layout, Prediction
 from tridet_build.manifest import PUBLISHED
+from tridet_build.sizes import Sizes
 
 _TOOLS: Final = ("ultralytics", "torch", "onnx", "onnxsim", "onnxslim")
 _BATCH: Final = "batch"
@@ -38,10 +40,10 @@ class ExportReport:
 
     Attributes:
         layout: what the output means; see ``layouts``.
-        rows: A or M of that layout.
+        rows: A or M of that layout, at the smallest size.
         labels: class names in the weights; the index is the class id.
         opset: of the ONNX.
-        weights_sha256: of the weights file.
+        weights_sha256, weights_bytes: of the weights file.
         sha256: of the ONNX file.
         nodes_before: number of nodes that Ultralytics wrote.
         nodes_after: number of nodes in the ONNX file.
@@ -55,6 +57,7 @@ class ExportReport:
     labels: tuple[str, ...]
     opset: int
     weights_sha256: str
+    weights_bytes: int
     sha256: str
     nodes_before: int
     nodes_after: int
@@ -70,10 +73,16 @@ class _Plain:
     model: onnx.ModelProto
     labels: tuple[str, ...]
     weights_sha256: str
+    weights_bytes: int
 
 
 def export_onnx(
-    weights: str | Path, out: Path, *, input_size: int, opset: int = 19, nms_free: bool = True
+    weights: str | Path,
+    out: Path,
+    *,
+    input_size: int | Sizes,
+    opset: int = 19,
+    nms_free: bool = True,
 ) -> ExportReport:
     """Export a detector and write it atomically.
 
@@ -84,7 +93,7 @@ def export_onnx(
         weights: an Ultralytics ``.pt`` file, or the name of published weights (``yolo11n``), which
             Ultralytics fetches. Such a file is a pickle: loading it runs what its author put there.
         out: the ONNX file to write.
-        input_size: S, in pixels, a multiple of 32.
+        input_size: S, in pixels, a multiple of 32; or the sizes among which it stays dynamic.
         opset: of the ONNX.
         nms_free: take the end-to-end head of detectors that have one beside the other (v10, 26).
 
@@ -92,14 +101,15 @@ def export_onnx(
         ExportError: missing or damaged weights, another task than detect, a package that is not
             installed, or an output that cannot be served; nothing has been written then.
     """
-    if input_size < 32 or input_size % 32:
+    if isinstance(input_size, int) and (input_size < 32 or input_size % 32):
         raise ExportError(f"input_size: expected a multiple of 32, got {input_size}")
+    sizes = Sizes.of(input_size)
     if opset < OLDEST_OPSET:
         raise ExportError(f"opset: expected {OLDEST_OPSET} or newer, got {opset}")
     source = _source(weights)
     try:
-        plain = _plain(source, input_size, opset, nms_free)
-        simple, prediction, simplifier, notes = _simplified(plain, input_size)
+        plain = _plain(source, sizes, opset, nms_free)
+        simple, prediction, simplifier, notes = _simplified(plain, sizes)
         if prediction.layout == "end_to_end" and not nms_free:
             raise BuildError(
                 "expected the head that needs NMS, got the end-to-end one; "
@@ -118,6 +128,7 @@ def export_onnx(
         labels=plain.labels,
         opset=opset,
         weights_sha256=plain.weights_sha256,
+        weights_bytes=plain.weights_bytes,
         sha256=hashlib.sha256(content).hexdigest(),
         nodes_before=len(plain.model.graph.node),
         nodes_after=len(simple.graph.node),
@@ -146,8 +157,11 @@ def _source(weights: str | Path) -> str:
     return str(weights).removesuffix(".pt") + ".pt"
 
 
-def _plain(source: str, input_size: int, opset: int, nms_free: bool) -> _Plain:
-    """Let Ultralytics export; fix height and width, which it leaves dynamic with the batch."""
+def _plain(source: str, sizes: Sizes, opset: int, nms_free: bool) -> _Plain:
+    """Let Ultralytics export; fix height and width, which it leaves dynamic with the batch.
+
+    Unless several sizes are asked for: those need what it leaves.
+    """
     # Unless asked to, Ultralytics must not install packages; it would even those a pickle names.
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     ultralytics = _package("ultralytics")
@@ -158,14 +172,16 @@ def _plain(source: str, input_size: int, opset: int, nms_free: bool) -> _Plain:
             raise BuildError(f"not readable as Ultralytics weights: {_one_line(error)}") from None
         if yolo.task != "detect":
             raise BuildError(f"expected a model of the task detect, got {yolo.task}")
-        weights_sha256 = hashlib.sha256(Path(yolo.ckpt_path).read_bytes()).hexdigest()
+        checkpoint = Path(yolo.ckpt_path).read_bytes()
         # Ultralytics writes beside the weights.
         yolo.model.pt_path = str(Path(folder, "detector.pt"))
-        yolo.add_callback("on_export_start", _keep_anchors)
+        if sizes.fixed:
+            yolo.add_callback("on_export_start", _keep_anchors)
         try:
             path = yolo.export(
                 format="onnx",
-                imgsz=input_size,
+                # An end-to-end head keeps as many rows as there are anchors at this size.
+                imgsz=sizes.min,
                 batch=1,
                 dynamic=True,
                 simplify=False,
@@ -181,8 +197,9 @@ def _plain(source: str, input_size: int, opset: int, nms_free: bool) -> _Plain:
     kept = [entry for entry in model.metadata_props if entry.key != "date"]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
-    fix_size(model, input_size)
-    return _Plain(model, labels, weights_sha256)
+    if sizes.fixed:
+        fix_size(model, sizes.opt)
+    return _Plain(model, labels, hashlib.sha256(checkpoint).hexdigest(), len(checkpoint))
 
 
 def _keep_anchors(exporter: Any) -> None:
@@ -192,9 +209,7 @@ def _keep_anchors(exporter: Any) -> None:
             module.dynamic = False
 
 
-def _simplified(
-    plain: _Plain, input_size: int
-) -> tuple[onnx.ModelProto, Prediction, str, list[str]]:
+def _simplified(plain: _Plain, sizes: Sizes) -> tuple[onnx.ModelProto, Prediction, str, list[str]]:
     """Return the graph of the first simplifier that keeps its meaning, its name, and notes."""
     notes = []
     for name, simplify in (("onnxsim", _by_onnxsim), ("onnxslim", _by_onnxslim)):
@@ -203,8 +218,10 @@ def _simplified(
             del simple.metadata_props[:]
             simple.metadata_props.extend(plain.model.metadata_props)
             simple.ir_version = plain.model.ir_version
-            prediction = _checked(simple, plain, input_size)
-            _compare(simple, plain, prediction)
+            prediction = _checked(simple, plain, sizes)
+            # What a simplifier took for a constant of one size shows at another.
+            for size in sorted({sizes.min, sizes.opt, sizes.max})[:2]:
+                _compare(simple, plain, prediction, size)
         except Exception as error:  # the simplifiers raise anything
             notes.append(f"not simplified by {name}: {_one_line(error)}")
             continue
@@ -212,7 +229,7 @@ def _simplified(
         simple.graph.output[0].type.tensor_type.shape.dim[0].dim_param = _BATCH
         return simple, prediction, name, notes
     try:
-        return plain.model, _checked(plain.model, plain, input_size), "none", notes
+        return plain.model, _checked(plain.model, plain, sizes), "none", notes
     except BuildError as error:
         raise BuildError("; ".join([str(error), *notes])) from None
 
@@ -227,19 +244,18 @@ def _by_onnxslim(model: onnx.ModelProto) -> onnx.ModelProto:
     return simple
 
 
-def _checked(model: onnx.ModelProto, plain: _Plain, input_size: int) -> Prediction:
-    """Check the graph, its input and its output, and that no batch axis got lost."""
+def _checked(model: onnx.ModelProto, plain: _Plain, sizes: Sizes) -> Prediction:
+    """Check the graph, its input and its output, and that no dynamic axis got lost."""
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise BuildError(f"the graph is invalid: {_one_line(error)}") from None
-    return socket_of(model, input_size=input_size, classes=len(plain.labels)).prediction
+    return socket_of(model, input_size=sizes, classes=len(plain.labels)).prediction
 
 
-def _compare(simple: onnx.ModelProto, plain: _Plain, prediction: Prediction) -> None:
-    """Run both graphs on a batch of two different frames."""
-    frames = [axis.dim_value for axis in plain.model.graph.input[0].type.tensor_type.shape.dim[1:]]
-    images = np.random.default_rng(0).random((2, *frames), dtype=np.float32)
+def _compare(simple: onnx.ModelProto, plain: _Plain, prediction: Prediction, size: int) -> None:
+    """Run both graphs on a batch of two different frames of ``size`` pixels."""
+    images = np.random.default_rng(0).random((2, 3, size, size), dtype=np.float32)
     want, got = _run(plain.model, images), _run(simple, images)
     if prediction.layout == "end_to_end":
         # Rounding may swap rows of equal score, but hardly changes the sorted scores.

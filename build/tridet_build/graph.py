@@ -4,6 +4,7 @@ In goes ``images`` UINT8 [N, S, S, 3] BGR; out come the K best ``boxes``, ``scor
 ``class_ids`` (see the contract). In front: cast, HWC to CHW, BGR to RGB, division by 255. Behind:
 best class per anchor, TopK, and the box decode of those K only, for each of the layouts that
 ``layouts`` tells apart. All of it computes in FP32, whatever precision the detector inside has.
+S is fixed or dynamic, as the detector's sizes are; K is fixed.
 
 The two ends are written in ONNX's own text form and joined by ``onnx.compose``.
 """
@@ -17,7 +18,9 @@ from onnx import TensorProto, compose, parser
 from tridet import _contract as contract
 
 from tridet_build._exceptions import GraphError
+from tridet_build.axes import fix_size, fixed_copy, infer_shapes, shape_of
 from tridet_build.layouts import Layout, Prediction, recognize
+from tridet_build.sizes import Sizes
 
 # Split takes its sizes as an input since 13; older exports would need a second text.
 OLDEST_OPSET: Final = 13
@@ -138,17 +141,22 @@ class Socket:
 
 
 def serving_graph(
-    weights: Path, *, input_size: int, classes: int, candidates: int, layout: str | None = None
+    weights: Path,
+    *,
+    input_size: int | Sizes,
+    classes: int,
+    candidates: int,
+    layout: str | None = None,
 ) -> onnx.ModelProto:
     """Wrap a detector's ONNX.
 
     Args:
         weights: ONNX with one input [N, 3, S, S], RGB of 0 to 1, and one output in one of the
             ``layouts``. N is dynamic; S may be.
-        input_size: S, in pixels.
+        input_size: S, in pixels; or the sizes among which it stays dynamic.
         classes: C, the number of labels.
-        candidates: K. At most the number of anchors; an end-to-end head that has fewer rows is
-            padded with boxes and scores of zero.
+        candidates: K, for every S. At most the number of anchors at the smallest; an end-to-end
+            head that has fewer rows is padded with boxes and scores of zero.
         layout: of the output, where shape and metadata do not tell; see ``layouts.LAYOUTS``.
 
     Returns:
@@ -157,14 +165,21 @@ def serving_graph(
     Raises:
         GraphError: not an ONNX file, or its inputs and outputs are not of a known layout; says how.
     """
+    sizes = Sizes.of(input_size)
     detector = _load(weights)
     try:
-        fix_size(detector, input_size)
-        socket = socket_of(detector, input_size=input_size, classes=classes, layout=layout)
+        if sizes.fixed:
+            fix_size(detector, sizes.opt)
+        else:
+            infer_shapes(detector)
+        socket = socket_of(detector, input_size=sizes, classes=classes, layout=layout)
         rows = socket.prediction.rows
         if candidates > rows and socket.prediction.layout != "end_to_end":
-            raise GraphError(f"candidates: expected at most {rows} (anchors), got {candidates}")
-        model = _wrap(detector, socket, input_size, classes, candidates)
+            raise GraphError(
+                f"candidates: expected at most {rows} "
+                f"(anchors{'' if sizes.fixed else f' at {sizes.min} pixels'}), got {candidates}"
+            )
+        model = _wrap(detector, socket, sizes, classes, candidates)
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise GraphError(f"{weights}: the serving graph is invalid: {_one_line(error)}") from None
@@ -173,39 +188,35 @@ def serving_graph(
     return model
 
 
-def fix_size(model: onnx.ModelProto, size: int) -> None:
-    """Give dynamic height and width, as `dynamic=True` leaves them, the manifest's input size."""
-    for tensor in model.graph.input:
-        axes = tensor.type.tensor_type.shape.dim
-        if len(axes) != 4 or all(axis.HasField("dim_value") for axis in axes[2:]):
-            continue
-        for axis in axes[2:]:
-            axis.dim_value = axis.dim_value or size
-        # What was said of the other tensors held for any size; say it anew for this one.
-        del model.graph.value_info[:]
-        for output in model.graph.output:
-            output.type.tensor_type.ClearField("shape")
-        model.CopyFrom(onnx.shape_inference.infer_shapes(model, data_prop=True))
-
-
 def socket_of(
-    model: onnx.ModelProto, *, input_size: int, classes: int, layout: str | None = None
+    model: onnx.ModelProto, *, input_size: int | Sizes, classes: int, layout: str | None = None
 ) -> Socket:
     """Check a detector's input and output; the arguments are those of :func:`serving_graph`.
+
+    The prediction of a dynamic detector is that at its smallest size.
 
     Raises:
         GraphError: they are not what can be served; says how they differ.
     """
+    sizes = Sizes.of(input_size)
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [tensor for tensor in model.graph.input if tensor.name not in weights]
     outputs = list(model.graph.output)
     found = f"got {' '.join(map(_signature, inputs))} -> {' '.join(map(_signature, outputs))}"
     if len(inputs) != 1 or len(outputs) != 1:
         raise GraphError(f"expected one input and one output, {found}")
-    batch, *frame = _shape(inputs[0]) or [None]
-    raw = _shape(outputs[0])
-    if frame != [3, input_size, input_size]:
-        raise GraphError(f"expected an input [N, 3, {input_size}, {input_size}], {found}")
+    batch, *frame = shape_of(inputs[0]) or [None]
+    raw = shape_of(outputs[0])
+    if sizes.fixed:
+        if frame != [3, sizes.opt, sizes.opt]:
+            raise GraphError(f"expected an input [N, 3, {sizes.opt}, {sizes.opt}], {found}")
+    else:
+        if frame[:1] != [3] or any(isinstance(side, int) for side in frame[1:]):
+            raise GraphError(
+                f"expected an input [N, 3, height, width], dynamic for the sizes {sizes}, {found}; "
+                "export again with dynamic=True"
+            )
+        raw[1:] = shape_of(fixed_copy(model, sizes.min).graph.output[0])[1:]
     if isinstance(batch, int) or (raw and isinstance(raw[0], int)):
         raise GraphError(f"expected a dynamic batch axis, {found}; export again with dynamic=True")
     types = [tensor.type.tensor_type.elem_type for tensor in (inputs[0], outputs[0])]
@@ -213,7 +224,7 @@ def socket_of(
         raise GraphError(f"expected float or float16 tensors, {found}")
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     prediction = recognize(
-        raw, classes=classes, input_size=input_size, metadata=metadata, layout=layout
+        raw, classes=classes, input_size=sizes.min, metadata=metadata, layout=layout
     )
     return Socket(inputs[0].name, types[0], outputs[0].name, types[1], prediction)
 
@@ -233,11 +244,15 @@ def _load(weights: Path) -> onnx.ModelProto:
 
 
 def _wrap(
-    detector: onnx.ModelProto, socket: Socket, size: int, classes: int, k: int
+    detector: onnx.ModelProto, socket: Socket, sizes: Sizes, classes: int, k: int
 ) -> onnx.ModelProto:
     names = vars(contract)
     front = _FRONT.format(
-        **names, size=size, float=_FLOATS[socket.images_type], float_id=socket.images_type
+        **names,
+        # One name for both, for the picture is square.
+        size=sizes.opt if sizes.fixed else "side",
+        float=_FLOATS[socket.images_type],
+        float_id=socket.images_type,
     )
     layout, rows = socket.prediction.layout, socket.prediction.rows
     axis = 1 if layout == "ultralytics" else 2
@@ -245,7 +260,7 @@ def _wrap(
         **names,
         float=_FLOATS[socket.raw_type],
         channels=classes + (4 if layout == "ultralytics" else 5),
-        rows=rows,
+        rows=rows if sizes.fixed else "anchors",
         classes=classes,
         k=k,
         # It takes its axes as an input since opset 18, as an attribute before.
@@ -282,17 +297,9 @@ def _opset(model: onnx.ModelProto) -> int:
     return max((entry.version for entry in model.opset_import if not entry.domain), default=0)
 
 
-def _shape(tensor: onnx.ValueInfoProto) -> list[int | str | None]:
-    """Return the axes: a number where fixed, a name or None where dynamic."""
-    return [
-        axis.dim_value if axis.HasField("dim_value") else axis.dim_param or None
-        for axis in tensor.type.tensor_type.shape.dim
-    ]
-
-
 def _signature(tensor: onnx.ValueInfoProto) -> str:
     kind = TensorProto.DataType.Name(tensor.type.tensor_type.elem_type).lower()
-    return f"{tensor.name} {kind} {_shape(tensor)}".replace("'", "").replace("None", "?")
+    return f"{tensor.name} {kind} {shape_of(tensor)}".replace("'", "").replace("None", "?")
 
 
 def _one_line(error: Exception) -> str:

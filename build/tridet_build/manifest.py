@@ -4,25 +4,19 @@ Parsed into frozen dataclasses here and nowhere else. Later stages take a :class
 rely on it: types, ranges and the files it names have been checked.
 """
 
-import json
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, PositiveInt, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
-from pydantic_core import ErrorDetails
 
 from tridet_build._exceptions import ManifestError
+from tridet_build._toml import STRICT, read_toml
 from tridet_build.layouts import Layout
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from tridet_build.sizes import InputSize, Sizes
 
 MANIFEST_FILE = "detector.toml"
 PUBLISHED = re.compile(
@@ -31,14 +25,13 @@ PUBLISHED = re.compile(
 )
 """Detectors that Ultralytics fetches by name; a suffix (-seg) is that of another task."""
 
-_CONFIG = ConfigDict(extra="forbid", strict=True)
 _Fraction = Annotated[float, Field(ge=0, le=1)]
 # What Triton and every file system take as a folder name, and a shell needs no quotes for.
-_Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 _Label = Annotated[str, Field(min_length=1)]
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=STRICT)
 class Thresholds:
     """Defaults of the request parameters; see the contract for their meaning."""
 
@@ -48,7 +41,7 @@ class Thresholds:
     agnostic: bool = False
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=STRICT)
 class Batch:
     """Batch sizes to optimize the detector for, and how long a request may wait for company.
 
@@ -66,7 +59,7 @@ class Batch:
         return self
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=STRICT)
 class Instances:
     """How many copies of each step run side by side; a shared step takes the largest wish."""
 
@@ -75,7 +68,7 @@ class Instances:
     nms: PositiveInt = 1
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=STRICT)
 class Limits:
     """What the server refuses rather than serve late or at any cost; the largest of all counts."""
 
@@ -84,7 +77,7 @@ class Limits:
     max_wait_s: Annotated[float, Field(gt=0)] = 10.0
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=STRICT)
 class Calibration:
     """How INT8 learns the range of each tensor.
 
@@ -104,7 +97,7 @@ class Calibration:
     minimum: PositiveInt = 32
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=STRICT)
 class Gate:
     """How a variant of lower precision is held against FP32 before it is served.
 
@@ -122,7 +115,7 @@ class Gate:
     max_changed: _Fraction | None = None
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=STRICT)
 class Plan:
     """How TensorRT compiles; see :class:`tridet_build.plan.settings.PlanSettings`."""
 
@@ -134,7 +127,7 @@ class Plan:
     tf32: bool = False
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=STRICT)
 class Manifest:
     """One detector.
 
@@ -143,7 +136,7 @@ class Manifest:
         task: what the model does; ``detect`` only so far.
         weights: ``.onnx`` or ``.pt`` file, absolute (relative to the manifest in the file); or the
             bare name of published weights, which Ultralytics fetches.
-        input_size: side of the square input, in pixels, a multiple of 32.
+        input_size: sides of the square input; a number in the file is the only one.
         labels: class names; the index is the class id. Empty takes those of the weights.
         candidates: K, how many of the best-scoring anchors leave the serving graph for NMS.
         precision: in which the detector is served.
@@ -151,11 +144,11 @@ class Manifest:
         threads: CPU threads of one ONNX Runtime session; 0 takes all cores.
     """
 
-    name: _Name
+    name: Name
     weights: Path
     labels: tuple[_Label, ...] = ()
     task: Literal["detect"] = "detect"
-    input_size: Annotated[int, Field(ge=32, le=4096, multiple_of=32)] = 640
+    input_size: InputSize = Sizes.only(640)
     candidates: Annotated[int, Field(ge=1, le=30_000)] = 300
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     layout: Layout | None = None
@@ -191,23 +184,7 @@ def load_manifest(path: Path) -> Manifest:
     """
     if path.is_dir():
         path = path / MANIFEST_FILE
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ManifestError(f"{path}: no such manifest") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read: {error}") from None
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ManifestError(f"{path}: not valid TOML: {error}") from None
-    try:
-        # By way of JSON, where strict still takes an array for a tuple and a string for a path,
-        # but not "8" for a number.
-        manifest = _MANIFEST.validate_json(json.dumps(table, default=str))
-    except ValidationError as error:
-        raise ManifestError(f"{path}: {_one_line(error)}") from None
-    return _with_absolute_paths(manifest, path)
+    return _with_absolute_paths(read_toml(path, _MANIFEST), path)
 
 
 def _with_absolute_paths(manifest: Manifest, path: Path) -> Manifest:
@@ -266,24 +243,3 @@ def load_manifests(paths: Iterable[Path]) -> list[Manifest]:
             )
         manifests[manifest.name] = manifest
     return list(manifests.values())
-
-
-def _one_line(error: ValidationError) -> str:
-    return "; ".join(_problem(problem) for problem in error.errors(include_url=False))
-
-
-def _problem(problem: ErrorDetails) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
-    match problem["type"]:
-        case "missing":
-            return f"{key}: required key is missing"
-        case "unexpected_keyword_argument":
-            return f"{key}: unknown key"
-        case "value_error":  # raised by a validator above, which names the keys
-            return f"{key}: ".lstrip(": ") + problem["msg"].removeprefix("Value error, ")
-        case "dataclass_type":
-            return f"{key}: expected a table, got {problem['input']!r}"
-        case _:
-            return (
-                f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
-            )

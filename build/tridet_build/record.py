@@ -1,6 +1,7 @@
 """``build.json`` beside a plan: what it was built from, with and for, and how it was proved."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, field
 from datetime import datetime, timezone
 from hashlib import sha256
@@ -164,22 +165,34 @@ def record_file(path: Path) -> File:
 
 
 def plan_fields(report: PlanReport, input_name: str) -> dict[str, Any]:
-    """Turn what the plan stage reports into fields of a :class:`BuildRecord`."""
+    """Turn what the plan stage reports into fields of a :class:`BuildRecord`, plain values all."""
     smallest, best, largest = report.profile
+    settings = report.settings
+    tensorrt = TensorRT(
+        report.flavour, report.version, settings.hardware, settings.version_compatible
+    )
     return {
-        "plan": report.plan and File(report.plan.name, report.sha256, report.bytes),
-        "tensorrt": TensorRT(
-            report.flavour,
-            report.version,
-            report.settings.hardware,
-            report.settings.version_compatible,
-        ),
-        "gpu": report.gpu,
+        "created": now(),
+        "plan": report.plan and asdict(File(report.plan.name, report.sha256, report.bytes)),
+        "tensorrt": asdict(tensorrt),
+        "gpu": report.gpu and asdict(report.gpu),
         "asked": report.asked,
         "achieved": report.achieved,
         "layers": report.engine or report.network,
-        "profiles": {input_name: Profile(smallest, best, largest)},
+        "profiles": {input_name: asdict(Profile(smallest, best, largest))},
     }
+
+
+def record_from_fields(fields: Mapping[str, Any]) -> BuildRecord:
+    """Assemble a record from plain values, such as those of :func:`plan_fields`.
+
+    Raises:
+        RecordError: a field is missing, unknown or of another type.
+    """
+    try:
+        return _RECORD.validate_json(json.dumps(dict(fields)))
+    except ValidationError as error:
+        raise RecordError(f"not a build record: {_first_problem(error)}") from None
 
 
 def tool_versions() -> dict[str, str]:
@@ -211,9 +224,12 @@ def read_record(path: Path) -> BuildRecord:
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        key = ".".join(map(str, problem["loc"])) or "file"
-        raise RecordError(f"{path}: not a build record: {key}: {problem['msg']}") from None
+        raise RecordError(f"{path}: not a build record: {_first_problem(error)}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}"
 
 
 def write_record(path: Path, record: BuildRecord) -> None:

@@ -1,15 +1,16 @@
 """Assemble the Triton model repository of one or several detectors.
 
-preprocess_<S>/         Python step, one per input size
+preprocess_<sizes>/     Python step, one per input size, or per span of them
 nms/                    Python step, shared by all
 <name>_detector/        the serving graph: config.pbtxt for TensorRT, configs/ for other runtimes
-<name>/ <name>_encoded/ the ensembles that clients call
+<name>/ <name>_encoded/ the ensembles that clients call, one pair per detector and per group
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 import onnx
 import tridet
@@ -19,7 +20,12 @@ from tridet_build import configs, steps
 from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import RepositoryError
 from tridet_build.graph import serving_graph
+from tridet_build.groups import Group
 from tridet_build.manifest import Manifest
+
+Build: TypeAlias = Mapping[str, str]
+"""Facts about what is served, shown to clients as ``tridet.build``."""
+Builds: TypeAlias = Mapping[str, Build]
 
 VERSION: Final = "1"
 SERVING_GRAPH: Final = "model.onnx"
@@ -33,7 +39,9 @@ _PREPROCESS: Final = {
     "tridet_admission.py": _STEPS / "admission.py",
     "tridet_contract.py": _SHARED / "_contract.py",
     "tridet_decode.py": _SHARED / "_decode.py",
+    "tridet_imgsz.py": _SHARED / "_imgsz.py",
     "tridet_letterbox.py": _SHARED / "_letterbox.py",
+    "tridet_suppression.py": _STEPS / "suppression.py",
 }
 _NMS: Final = {
     "model.py": _STEPS / "nms_model.py",
@@ -45,36 +53,61 @@ _DETECTOR: Final = {
     "model.py": _STEPS / "detector_model.py",
     "tridet_contract.py": _SHARED / "_contract.py",
 }
+_NO_BUILDS: Final[Builds] = MappingProxyType({})
 
 
-def render(manifests: Sequence[Manifest]) -> dict[str, bytes]:
+def render(
+    manifests: Sequence[Manifest],
+    groups: Sequence[Group] = (),
+    *,
+    sharers: Sequence[Manifest] = (),
+    builds: Builds = _NO_BUILDS,
+) -> dict[str, bytes]:
     """Render every text file of the repository: relative path to content.
 
-    The serving graphs, which are large and quick to make, are not part of it.
+    The serving graphs, which are large and quick to make, are not part of it. The arguments are
+    those of :func:`write`.
     """
     files: dict[str, bytes] = {}
-    for size in sorted({manifest.input_size for manifest in manifests}):
+    sharers = sharers or manifests
+    for size in sorted({manifest.input_size for manifest in sharers}):
         name = configs.preprocess_name(size)
-        files[f"{name}/config.pbtxt"] = _text(configs.preprocess_config(size, manifests))
+        files[f"{name}/config.pbtxt"] = _text(configs.preprocess_config(size, sharers))
         files |= _version(name, _PREPROCESS)
-    files[f"{configs.NMS}/config.pbtxt"] = _text(configs.nms_config(manifests))
+    files[f"{configs.NMS}/config.pbtxt"] = _text(configs.nms_config(sharers))
     files |= _version(configs.NMS, _NMS)
     for manifest in manifests:
-        files |= _detector(manifest)
+        files |= _detector(manifest, builds.get(manifest.name))
+    for group in groups:
+        files |= _group(group, builds)
     return files
 
 
-def write(manifests: Sequence[Manifest], root: Path) -> list[Path]:
+def write(
+    manifests: Sequence[Manifest],
+    root: Path,
+    groups: Sequence[Group] = (),
+    *,
+    sharers: Sequence[Manifest] = (),
+    builds: Builds = _NO_BUILDS,
+) -> list[Path]:
     """Write the repository, each file atomically, and return the files that changed.
 
     Files of other detectors under ``root`` are left alone.
 
+    Args:
+        manifests: the detectors to write, with ONNX weights and labels.
+        root: the repository.
+        groups: the groups to write.
+        sharers: all detectors that the shared steps serve; ``manifests`` if empty.
+        builds: by detector, facts for its ``tridet.build``; those of its weights if missing.
+
     Raises:
         GraphError: a weights file cannot be wrapped; nothing has been written then.
-        RepositoryError: two detectors claim one folder, or the folder cannot be written.
+        RepositoryError: two of them claim one folder, or the folder cannot be written.
     """
-    _check_names(manifests)
-    files = render(manifests)
+    _check_names(manifests, groups)
+    files = render(manifests, groups, sharers=sharers, builds=builds)
     for manifest in manifests:
         graph = graph_of(manifest)
         name = configs.detector_name(manifest.name)
@@ -100,22 +133,25 @@ def graph_of(manifest: Manifest) -> onnx.ModelProto:
     )
 
 
-def _check_names(manifests: Iterable[Manifest]) -> None:
+def _check_names(manifests: Sequence[Manifest], groups: Iterable[Group]) -> None:
     """Refuse names whose folders would overlap, ``a`` beside ``a_encoded`` for instance."""
     owners: dict[str, str] = {}
-    for manifest in manifests:
-        name = manifest.name
-        mine = {path.split("/")[0] for path in _detector(manifest)}
-        taken = {configs.NMS, configs.preprocess_name(manifest.input_size)} & mine
-        for folder in sorted(mine & owners.keys() | taken):
+    shared = {configs.NMS, *(configs.preprocess_name(m.input_size) for m in manifests)}
+    claims = [
+        *(("detector", manifest.name, _detector(manifest)) for manifest in manifests),
+        *(("group", group.name, _group(group)) for group in groups),
+    ]
+    for kind, name, files in claims:
+        mine = {path.split("/")[0] for path in files}
+        for folder in sorted(mine & (owners.keys() | shared)):
             raise RepositoryError(
-                f"detector {name!r}: its folder {folder!r} is that of "
+                f"{kind} {name!r}: its folder {folder!r} is that of "
                 f"{owners.get(folder, 'a shared step')!r} already; choose another name"
             )
         owners |= dict.fromkeys(mine, name)
 
 
-def _detector(manifest: Manifest) -> dict[str, bytes]:
+def _detector(manifest: Manifest, build: Build | None = None) -> dict[str, bytes]:
     name = configs.detector_name(manifest.name)
     files = {
         f"{name}/config.pbtxt": _text(configs.detector_config(manifest, "tensorrt")),
@@ -125,16 +161,33 @@ def _detector(manifest: Manifest) -> dict[str, bytes]:
         if runtime != "tensorrt":
             config = configs.detector_config(manifest, runtime)
             files[f"{name}/configs/{runtime}.pbtxt"] = _text(config)
-    build = {
+    build = build or _build(manifest)
+    for encoded in (False, True):
+        files |= _ensemble(configs.ensemble_config(manifest, encoded=encoded, build=build))
+    return files
+
+
+def _group(group: Group, builds: Builds = _NO_BUILDS) -> dict[str, bytes]:
+    builds = {member.name: builds.get(member.name) or _build(member) for member in group.members}
+    files: dict[str, bytes] = {}
+    for encoded in (False, True):
+        files |= _ensemble(configs.group_config(group, encoded=encoded, builds=builds))
+    return files
+
+
+def _build(manifest: Manifest) -> Build:
+    return {
         "weights": manifest.weights.name,
         "weights_sha256": hashlib.sha256(manifest.weights.read_bytes()).hexdigest(),
     }
-    for encoded in (False, True):
-        config = configs.ensemble_config(manifest, encoded=encoded, build=build)
-        files[f"{config.name}/config.pbtxt"] = _text(config)
-        # Triton wants a version folder, and git keeps no empty one.
-        files[f"{config.name}/{VERSION}/.gitkeep"] = b""
-    return files
+
+
+def _ensemble(config: ModelConfig) -> dict[str, bytes]:
+    # Triton wants a version folder, and git keeps no empty one.
+    return {
+        f"{config.name}/config.pbtxt": _text(config),
+        f"{config.name}/{VERSION}/.gitkeep": b"",
+    }
 
 
 def _version(step: str, sources: Mapping[str, Path]) -> dict[str, bytes]:

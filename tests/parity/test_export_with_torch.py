@@ -15,6 +15,7 @@ import pytest
 from tridet_build._exceptions import ExportError
 from tridet_build.export import export_onnx
 from tridet_build.graph import serving_graph
+from tridet_build.sizes import Sizes
 
 ultralytics = pytest.importorskip("ultralytics")
 SIZE = 96
@@ -62,6 +63,44 @@ def test_every_family(
     assert [output.shape for output in together] == [(3, 50, 4), (3, 50), (3, 50)]
     alone = session.run(["scores"], {"images": frames[2:]})[0]
     np.testing.assert_allclose(together[1][2:], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "nms_free"),
+    [
+        ("yolov5n", True),
+        ("yolo11n", True),
+        ("yolo12n", True),
+        ("yolov10n", True),
+        ("yolo26n", True),
+        ("yolo26n", False),
+    ],
+)
+def test_one_dynamic_export_equals_the_fixed_ones(
+    tmp_path: Path, architecture: str, nms_free: bool
+) -> None:
+    weights, sizes = tmp_path / "best.pt", Sizes(96, 128, 192)
+    ultralytics.YOLO(f"{architecture}.yaml").save(weights)
+    report = export_onnx(weights, tmp_path / "any.onnx", input_size=sizes, nms_free=nms_free)
+    assert report.rows == 189
+    assert report.simplifier in ("onnxsim", "onnxslim")
+    model = onnx.load(tmp_path / "any.onnx")
+    axes = model.graph.input[0].type.tensor_type.shape.dim
+    assert [axis.dim_value for axis in axes] == [0, 3, 0, 0]
+    options = {"classes": 80, "candidates": 50}
+    graph = serving_graph(tmp_path / "any.onnx", input_size=sizes, **options)  # type: ignore[arg-type]
+    dynamic = onnxruntime.InferenceSession(graph.SerializeToString())
+    for size in (96, 128, 160, 192):
+        out = tmp_path / f"{size}.onnx"
+        export_onnx(weights, out, input_size=size, nms_free=nms_free)
+        graph = serving_graph(out, input_size=size, **options)  # type: ignore[arg-type]
+        fixed = onnxruntime.InferenceSession(graph.SerializeToString())
+        for batch in (1, 4):
+            frames = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
+            (got,), (want,) = (
+                session.run(["scores"], {"images": frames}) for session in (dynamic, fixed)
+            )
+            np.testing.assert_allclose(got, want, atol=1e-4)
 
 
 def test_same_weights_give_the_same_file(tmp_path: Path, checkpoint: Path) -> None:

@@ -103,7 +103,7 @@ def run_real(
         BareClient,
         graph=root / detector / VERSION / SERVING_GRAPH,
         threads=manifest.threads,
-        size=manifest.input_size,
+        size=manifest.input_size.opt,
     )
     records = {number: Record() for number in concurrencies}
     setups = [(batch, spin) for batch in batches for spin in (False, True)]

@@ -12,6 +12,7 @@ from tridet import _contract as contract
 from tridet_build import configs
 from tridet_build.manifest import Manifest, Thresholds
 from tridet_build.repository import render
+from tridet_build.sizes import Sizes
 from tritonclient.grpc import model_config_pb2 as pb
 
 from bench_pipelines import scene
@@ -25,6 +26,7 @@ STUB_RAW = "stub_raw"
 
 _HERE = Path(__file__).parent
 _SIDE = scene.INPUT_SIZE
+_SIZES = Sizes.only(_SIDE)
 _FRAME = ("IMAGE", pb.TYPE_UINT8, [-1, -1, 3])
 _TENSOR = ("images", pb.TYPE_FP32, [3, _SIDE, _SIDE])
 _HEAD = ("output0", pb.TYPE_FP32, [4 + scene.CLASSES, scene.ANCHORS])
@@ -39,7 +41,7 @@ def write_repository(root: Path) -> None:
         name=TRIDET,
         weights=weights,
         labels=tuple(f"class {number}" for number in range(scene.CLASSES)),
-        input_size=_SIDE,
+        input_size=_SIZES,
         candidates=scene.CANDIDATES,
         thresholds=Thresholds(conf=scene.CONF, iou=scene.IOU),
     )
@@ -70,7 +72,7 @@ def _naive(manifest: Manifest) -> dict[str, bytes]:
         step = ensemble.ensemble_scheduling.step.add(model_name=model, model_version=-1)
         step.input_map.update({name: name for name in inputs})
         step.output_map.update({name: name for name in outputs})
-    preprocess = _like(configs.preprocess_config(_SIDE, [manifest]), NAIVE_PREPROCESS)
+    preprocess = _like(configs.preprocess_config(_SIZES, [manifest]), NAIVE_PREPROCESS)
     _add(preprocess.input, [_FRAME])
     _add(preprocess.output, [_TENSOR, _GEOMETRY])
     stub = _like(configs.detector_config(manifest, "python"), STUB_RAW)

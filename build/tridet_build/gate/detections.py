@@ -12,6 +12,7 @@ from tridet._decode import ImageError
 
 from tridet_build._exceptions import BuildError, GateError
 from tridet_build.graph import serving_graph
+from tridet_build.manifest import Manifest
 from tridet_build.precision.calibration import MAX_PIXELS, letterboxed
 from tridet_build.steps.suppression import Thresholds, suppress, to_source
 
@@ -46,6 +47,19 @@ class Settings:
     thresholds: Thresholds = Thresholds(conf=0.25, iou=0.7, max_det=300, agnostic=False)  # noqa: RUF009
     max_pixels: int = MAX_PIXELS
     threads: int = 0
+
+
+def settings_of(manifest: Manifest) -> Settings:
+    """Return how a manifest, with its labels filled in, has its detector served."""
+    wished = manifest.thresholds
+    return Settings(
+        input_size=manifest.input_size.opt,
+        labels=manifest.labels,
+        candidates=manifest.candidates,
+        thresholds=Thresholds(wished.conf, wished.iou, wished.max_det, wished.agnostic),
+        max_pixels=manifest.limits.max_pixels,
+        threads=manifest.threads,
+    )
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,10 @@ def build_plan(
     if settings.dla and flavour == "tensorrt-rtx":
         raise PlanError("dla: TensorRT for RTX has none")
     started = time.monotonic()
-    title = graph.stem if out is None else out.parent.parent.name or graph.stem
     with (
         plan_runtime.quiet(verbose=verbose),
         plan_progress.interruptible() as interrupted,
-        plan_progress.Report(title, console) as report,
+        plan_progress.Report(graph.stem, console) as report,
     ):
         builder, network, parser = _parse(trt, graph)
         asked = plan_layers.of_network(network)

@@ -27,6 +27,7 @@ from onnx import TensorProto
 
 from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import PrecisionError
+from tridet_build.axes import fix_size, infer_shapes
 from tridet_build.precision import calibration
 from tridet_build.precision.calibration import Calibration
 from tridet_build.precision.head import decode_tail, head_tail
@@ -41,6 +42,7 @@ from tridet_build.precision.report import (
     could_have,
     histograms,
 )
+from tridet_build.sizes import Sizes
 
 __all__ = [
     "HEAD_TAIL",
@@ -80,14 +82,15 @@ class _Clock:
 
 
 def to_fp16(
-    source: Path, out: Path, *, input_size: int, images: Sequence[Path] = ()
+    source: Path, out: Path, *, input_size: int | Sizes, images: Sequence[Path] = ()
 ) -> PrecisionReport:
     """Write the FP16 variant of a detector.
 
     Args:
         source: ONNX, FP32, one input [N, 3, S, S].
         out: the file to write.
-        input_size: S, in pixels, for detectors whose height and width are dynamic.
+        input_size: S, in pixels, at which dynamic height and width are fixed; or the sizes among
+            which they stay dynamic.
         images: real images; with some, nodes whose values get large on them stay FP32 too.
 
     Raises:
@@ -95,12 +98,13 @@ def to_fp16(
             anything became FP16; nothing has been written then.
     """
     clock = _Clock()
-    model = _load(source, input_size)
+    sizes = Sizes.of(input_size)
+    model = _load(source, sizes)
     kept = {_DECODE: sorted(decode_tail(model))}
     with tempfile.TemporaryDirectory() as folder, clock.step("autocast"):
         samples = None
         if images:
-            samples = _save_samples(model, images, input_size, Path(folder) / "samples")
+            samples = _save_samples(model, images, sizes.opt, Path(folder) / "samples")
         converted = autocast(model, Path(folder), kept[_DECODE], samples)
     converted = _finish(converted, model)
     outsized = {name for name, kind in computes_in(converted).items() if kind == "float32"}
@@ -114,7 +118,7 @@ def to_int8(
     out: Path,
     *,
     images: Sequence[Path],
-    input_size: int,
+    input_size: int | Sizes,
     samples: int = 500,
     method: Method = "entropy",
     exclude: Sequence[str] = (HEAD_TAIL,),
@@ -129,7 +133,7 @@ def to_int8(
         source: as :func:`to_fp16`.
         out: the file to write.
         images: real images, as the detector will see them; ``samples`` of them are used.
-        input_size: S, in pixels.
+        input_size: as :func:`to_fp16`; the images are letterboxed to the usual size.
         samples: how many images to calibrate with.
         method: how a tensor's range becomes its scale.
         exclude: nodes not to quantize: regular expressions that match whole names, or HEAD_TAIL.
@@ -144,7 +148,8 @@ def to_int8(
         PrecisionError: as :func:`to_fp16`; or ``exclude`` has a pattern that matches no node.
     """
     clock = _Clock()
-    model = _load(source, input_size)
+    sizes = Sizes.of(input_size)
+    model = _load(source, sizes)
     excluded = excluded_nodes(model, exclude)
     spared = {name for names in excluded.values() for name in names}
     tail = decode_tail(model)
@@ -155,7 +160,7 @@ def to_int8(
     settings = {
         "model": _sha256(source.read_bytes()),
         "images": sorted(chosen.sha256),
-        "input_size": input_size,
+        "input_size": sizes.opt,
         "method": method,
         "exclude": never,
         "tools": {**_versions(_CALIBRATORS), "opencv": cv2.__version__},
@@ -165,7 +170,7 @@ def to_int8(
         # With the scales known, ModelOpt still wants one image to look at the shapes.
         chosen.images[:1] if scales else chosen.images,
         _only_input(model),
-        input_size,
+        sizes.opt,
         max_pixels=max_pixels,
         progress=None if scales or not progress else audible(progress),
     )
@@ -215,8 +220,8 @@ def excluded_nodes(model: onnx.ModelProto, exclude: Sequence[str]) -> dict[str, 
     return found
 
 
-def _load(source: Path, input_size: int) -> onnx.ModelProto:
-    """Read an FP32 detector, name its nodes and fix its size."""
+def _load(source: Path, sizes: Sizes) -> onnx.ModelProto:
+    """Read an FP32 detector, name its nodes, and fix its size if there is only one."""
     try:
         model = onnx.load(source)
         onnx.checker.check_model(model)
@@ -232,21 +237,15 @@ def _load(source: Path, input_size: int) -> onnx.ModelProto:
             f"{'FP16 weights' if halves else ' and '.join(sorted(found))}"
         )
     try:
-        name = _only_input(model)
+        _only_input(model)
     except PrecisionError as error:
         raise PrecisionError(f"{source}: {error}") from None
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{index}"
-    tensor = next(tensor for tensor in model.graph.input if tensor.name == name)
-    axes = tensor.type.tensor_type.shape.dim
-    if len(axes) == 4 and not all(axis.HasField("dim_value") for axis in axes[2:]):
-        for axis in axes[2:]:
-            axis.dim_value = axis.dim_value or input_size
-        for output in model.graph.output:
-            output.type.tensor_type.ClearField("shape")
-    # What exporters say of inner tensors may hold for one batch size only.
-    del model.graph.value_info[:]
-    return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    if sizes.fixed:
+        fix_size(model, sizes.opt)
+    infer_shapes(model)
+    return model
 
 
 def _only_input(model: onnx.ModelProto) -> str:

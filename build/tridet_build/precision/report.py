@@ -63,6 +63,14 @@ class PrecisionReport:
         return asdict(self)
 
 
+def stored_precision(model: onnx.ModelProto) -> Precision:
+    """Tell the precision of a detector from its own weights and Q/DQ pairs."""
+    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        return "int8"
+    halves = any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
+    return "fp16" if halves else "fp32"
+
+
 def check_achieved(report: PrecisionReport, candidates: int) -> None:
     """Compare what was asked with what was achieved.
 

@@ -44,8 +44,10 @@ class TritonPythonModel:
         return [self._respond(request) for request in requests]
 
     def _respond(self, request: Any) -> Any:
-        ticket = pb_utils.get_input_tensor_by_name(request, ADMISSION).as_numpy()
-        self._admission.release(int(ticket[0, 0]))
+        # Of a group, only the last branch is given the ticket.
+        ticket = pb_utils.get_input_tensor_by_name(request, ADMISSION)
+        if ticket is not None:
+            self._admission.release(int(ticket.as_numpy()[0, 0]))
         try:
             thresholds = self._defaults.overridden(json.loads(request.parameters() or "{}"))
         except ValueError as error:

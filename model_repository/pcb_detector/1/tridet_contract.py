@@ -1,13 +1,15 @@
 """The tensor contract: names and constants that client, build tools and server steps share.
 
-Pure data, so that ``tridet-build`` can place this very file beside each server step (as
-``tridet_contract.py``) and both ends of the wire read the same facts.
+Data and one naming rule, so that ``tridet-build`` can place this very file beside each server step
+(as ``tridet_contract.py``) and both ends of the wire read the same facts.
 """
 
 from typing import Final
 
 CONTRACT_VERSION: Final = 1
 """Raised when a tensor or parameter changes meaning; the client refuses other versions."""
+GROUP_CONTRACT_VERSION: Final = 2
+"""What a group states instead, so that a client which knows no groups refuses it."""
 
 # Tensors -----------------------------------------------------------------------------------------
 IMAGE: Final = "IMAGE"
@@ -15,7 +17,7 @@ IMAGE: Final = "IMAGE"
 ENCODED: Final = "ENCODED"
 """UINT8 [n]: the bytes of one image file (see FORMATS)."""
 IMAGES: Final = "images"
-"""UINT8 [S, S, 3], BGR: the letterboxed frame."""
+"""UINT8 [S, S, 3], BGR: the letterboxed frame; S is the request's IMGSZ."""
 LETTERBOX: Final = "letterbox"
 """FP32 [6]: scale_x, scale_y, pad_x, pad_y (letterboxed pixels), width, height (source pixels)."""
 ADMISSION: Final = "admission"
@@ -35,6 +37,15 @@ DETECTION_SCORES: Final = "detection_scores"
 DETECTION_CLASSES: Final = "detection_classes"
 """INT32 [n]."""
 DETECTIONS: Final = (NUM_DETECTIONS, DETECTION_BOXES, DETECTION_SCORES, DETECTION_CLASSES)
+AFTER: Final = "after"
+"""INT32 [1]: num_detections of the member before; only makes a group's nms steps follow each other,
+so that the last of them, which counts the frame out, is last indeed."""
+
+
+def member_output(member: str, output: str) -> str:
+    """Return the name that one of DETECTIONS has in a group: ``<member>_<output>``."""
+    return f"{member}_{output}"
+
 
 # Request parameters ------------------------------------------------------------------------------
 CONF: Final = "conf"
@@ -48,16 +59,20 @@ CLASSES: Final = "classes"
 AGNOSTIC: Final = "agnostic"
 """Bool: suppress across classes."""
 THRESHOLDS: Final = (CONF, IOU, MAX_DET, CLASSES, AGNOSTIC)
+IMGSZ: Final = "imgsz"
+"""Integer: S, in pixels; PARAM_INPUT_SIZE unless given, and nothing else where that is fixed."""
 
 # Parameters of the ensemble's config, each a string ----------------------------------------------
 PARAM_CONTRACT: Final = "tridet.contract"
-"""CONTRACT_VERSION, in decimal."""
+"""CONTRACT_VERSION, of a group GROUP_CONTRACT_VERSION, in decimal."""
 PARAM_TASK: Final = "tridet.task"
 """What the model does: ``detect``."""
 PARAM_LABELS: Final = "tridet.labels"
 """JSON array of class names; the index is the class id."""
 PARAM_INPUT_SIZE: Final = "tridet.input_size"
-"""S, in pixels, in decimal."""
+"""S where a request gives no IMGSZ, in pixels, in decimal."""
+PARAM_INPUT_SIZES: Final = "tridet.input_sizes"
+"""JSON array: the smallest and the largest IMGSZ; absent where PARAM_INPUT_SIZE is the only one."""
 PARAM_PRECISION: Final = "tridet.precision"
 """``fp32``, ``fp16`` or ``int8``."""
 PARAM_DEFAULTS: Final = "tridet.defaults"
@@ -66,9 +81,14 @@ PARAM_MAX_PIXELS: Final = "tridet.max_pixels"
 """Largest accepted source image, in pixels (width times height), in decimal."""
 PARAM_BUILD: Final = "tridet.build"
 """JSON object: where the served weights come from (hashes, tool versions)."""
+PARAM_GROUP: Final = "tridet.group"
+"""JSON array of a group's members in the order of their class ids: objects with ``name``,
+``labels``, ``precision``, ``defaults`` and ``build``, which a group does not have itself."""
 
 # Parameters of the steps' own configs, each a string ---------------------------------------------
 # (The nms step has its default thresholds there too, under the names of the request parameters.)
+STEP_INPUT_SIZES: Final = "input_sizes"
+"""Of preprocess: JSON array of the smallest, the default and the largest IMGSZ."""
 STEP_MAX_PIXELS: Final = "max_pixels"
 """Of preprocess: as PARAM_MAX_PIXELS."""
 STEP_MAX_IN_FLIGHT: Final = "max_in_flight"

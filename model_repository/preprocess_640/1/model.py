@@ -1,4 +1,4 @@
-"""Triton step ``preprocess_<S>``: a frame or an image file in, the letterboxed frame out.
+"""Triton step ``preprocess_<sizes>``: a frame or an image file in, the letterboxed frame out.
 
 Rendered into the model repository by tridet-build, with its siblings tridet_*.
 """
@@ -16,14 +16,20 @@ from tridet_contract import (
     FORMATS,
     IMAGE,
     IMAGES,
+    IMGSZ,
     LETTERBOX,
     PAD_VALUE,
+    STEP_INPUT_SIZES,
     STEP_MAX_IN_FLIGHT,
     STEP_MAX_PIXELS,
     STEP_MAX_WAIT_S,
 )
 from tridet_decode import ImageError, check_pixels, decode
+from tridet_imgsz import check_imgsz
 from tridet_letterbox import letterbox
+from tridet_suppression import Thresholds
+
+_ANY_THRESHOLDS = Thresholds(conf=0.0, iou=0.0, max_det=1, agnostic=False)
 
 
 class TritonPythonModel:
@@ -31,9 +37,8 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
-        (images,) = (output for output in config["output"] if output["name"] == IMAGES)
-        self._size = int(images["dims"][0])
         parameters = {k: v["string_value"] for k, v in config["parameters"].items()}
+        self._smallest, self._default, self._largest = json.loads(parameters[STEP_INPUT_SIZES])
         self._max_pixels = int(parameters[STEP_MAX_PIXELS])
         self._admission = Admission(
             int(parameters[STEP_MAX_IN_FLIGHT]), float(parameters[STEP_MAX_WAIT_S])
@@ -46,13 +51,21 @@ class TritonPythonModel:
 
     def _respond(self, request: Any) -> Any:
         try:
+            # At the door, before a detector works for nothing; and because a group whose first nms
+            # step fails has no last one, which would count the frame out.
+            parameters = json.loads(request.parameters() or "{}")
+            _ANY_THRESHOLDS.overridden(parameters)
+            size = check_imgsz(parameters.get(IMGSZ, self._default), self._smallest, self._largest)
+        except ValueError as error:
+            return _refusal(error, pb_utils.TritonError.INVALID_ARG)
+        try:
             frames = self._frames(request)
             ticket = self._admission.admit(len(frames), request.timeout() / 1e6)
         except ImageError as error:
             return _refusal(error, pb_utils.TritonError.INVALID_ARG)
         except OverloadedError as error:
             return _refusal(error, pb_utils.TritonError.UNAVAILABLE)
-        canvases = np.full((len(frames), self._size, self._size, 3), PAD_VALUE, np.uint8)
+        canvases = np.full((len(frames), size, size, 3), PAD_VALUE, np.uint8)
         undo = [letterbox(frame, canvas) for frame, canvas in zip(frames, canvases, strict=True)]
         return pb_utils.InferenceResponse(
             [
