@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from tridet import Detection, Detections, InvalidInput
+from tridet import Detection, Detections, InvalidInput, MemberInfo
 
 LABELS = ("short", "spur", "open_circuit")
 
@@ -117,3 +117,34 @@ def test_annotate_refuses_another_image():
         detections().annotate(np.zeros((200, 100, 3), np.uint8))
     with pytest.raises(InvalidInput, match="got float64"):
         detections().annotate(np.zeros((100, 200, 3)))
+
+
+def test_track_ids_go_where_the_detections_go():
+    found = dataclasses.replace(detections(), track_ids=[12, -1])
+    assert (found.track_ids.dtype, found.track_ids.flags.writeable) == (np.int32, False)
+    assert [item.track_id for item in found] == [12, None]
+    assert [item["track_id"] for item in found.to_dict()["detections"]] == [12, None]
+    assert found.to_supervision().tracker_id.tolist() == [12, -1]
+    assert detections().to_supervision().tracker_id is None
+    with pytest.raises(ValueError, match="got 1 track_ids, 2 scores"):
+        dataclasses.replace(detections(), track_ids=[1])
+
+
+def test_each_member_of_a_group_gets_its_own_track_ids():
+    members = tuple(
+        MemberInfo(name, (label,), range(i, i + 1), "fp32", {}, {})
+        for i, (name, label) in enumerate([("a", "short"), ("b", "spur")])
+    )
+    found = dataclasses.replace(detections(), members=members, track_ids=[7, 8])
+    parts = found.by_detector()
+    assert {name: part.track_ids.tolist() for name, part in parts.items()} == {"a": [7], "b": [8]}
+
+
+def test_labels_show_the_track():
+    image = np.full((100, 200, 3), 60, np.uint8)
+    found = detections()
+    plain = found.annotate(image)
+    np.testing.assert_array_equal(
+        dataclasses.replace(found, track_ids=[-1, -1]).annotate(image), plain
+    )
+    assert (dataclasses.replace(found, track_ids=[12, -1]).annotate(image) != plain).any()

@@ -8,7 +8,17 @@ import sys
 import pytest
 import tridet
 
-HEAVY = ("torch", "onnx", "onnxruntime", "tensorrt", "ultralytics", "supervision", "matplotlib")
+HEAVY = (
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "tensorrt",
+    "ultralytics",
+    "supervision",
+    "matplotlib",
+    "av",
+    "trackers",
+)
 CLI_ONLY = ("click", "rich")
 
 
@@ -20,8 +30,11 @@ def test_exported_members():
         "Detection",
         "Detections",
         "Detector",
+        "Event",
+        "Frame",
         "ImageLike",
         "InvalidInput",
+        "MemberInfo",
         "ModelInfo",
         "ModelUnknown",
         "Overloaded",
@@ -29,11 +42,17 @@ def test_exported_members():
         "ServerNotReady",
         "ServerUnreachable",
         "SharedMemoryUnavailable",
+        "SinkFailed",
+        "Snapshot",
+        "SourceFailed",
+        "Stream",
+        "StreamResult",
         "Thresholds",
         "TimedOut",
         "Transport",
         "TridetError",
         "__version__",
+        "stream",
     ]
     for name in tridet.__all__:
         assert hasattr(tridet, name)

@@ -20,11 +20,18 @@ from tridet._exceptions import (
     ServerNotReady,
     ServerUnreachable,
     SharedMemoryUnavailable,
+    SinkFailed,
+    SourceFailed,
     TimedOut,
     TridetError,
 )
+from tridet._groups import MemberInfo
 from tridet._images import ImageLike
 from tridet._model import ModelInfo
+from tridet._stream.api import stream
+from tridet._stream.frames import Event, Frame, StreamResult
+from tridet._stream.stats import Snapshot
+from tridet._stream.stream import Stream
 from tridet._thresholds import Thresholds
 from tridet._transports import Transport
 
@@ -40,8 +47,11 @@ __all__ = [
     "Detection",
     "Detections",
     "Detector",
+    "Event",
+    "Frame",
     "ImageLike",
     "InvalidInput",
+    "MemberInfo",
     "ModelInfo",
     "ModelUnknown",
     "Overloaded",
@@ -49,9 +59,15 @@ __all__ = [
     "ServerNotReady",
     "ServerUnreachable",
     "SharedMemoryUnavailable",
+    "SinkFailed",
+    "Snapshot",
+    "SourceFailed",
+    "Stream",
+    "StreamResult",
     "Thresholds",
     "TimedOut",
     "Transport",
     "TridetError",
     "__version__",
+    "stream",
 ]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from tridet._channel import open_aio_channel, stub_of
 from tridet._core import IN_FLIGHT, Core, check_in_flight
 from tridet._detections import Detections
-from tridet._flow import Call, Compute, Flow, Step
+from tridet._flow import Call, Compute, Flow, Step, Together
 from tridet._images import ImageLike
 from tridet._model import ModelInfo
 
@@ -40,29 +40,45 @@ class AsyncDetector(Core):
 
     async def connect(self) -> ModelInfo:
         """Ask the server for the model; see ``Detector.connect``."""
-        return await self._run(self._model_info(self._deadline()))
-
-    @overload
-    async def __call__(self, image: ImageLike, **thresholds: Unpack[Thresholds]) -> Detections: ...
+        return await self._run(self._connect_flow())
 
     @overload
     async def __call__(
-        self, image: list[AnyImage], **thresholds: Unpack[Thresholds]
+        self,
+        image: ImageLike,
+        *,
+        timeout_s: float | None = None,
+        **thresholds: Unpack[Thresholds],
+    ) -> Detections: ...
+
+    @overload
+    async def __call__(
+        self,
+        image: list[AnyImage],
+        *,
+        timeout_s: float | None = None,
+        **thresholds: Unpack[Thresholds],
     ) -> list[Detections]: ...
 
     async def __call__(
-        self, image: ImageLike | list[AnyImage], **thresholds: Unpack[Thresholds]
+        self,
+        image: ImageLike | list[AnyImage],
+        *,
+        timeout_s: float | None = None,
+        **thresholds: Unpack[Thresholds],
     ) -> Detections | list[Detections]:
         """Detect objects in one image or in a list of them; see ``Detector.__call__``."""
         if isinstance(image, list):
-            return [found async for found in self.imap(image, **thresholds)]
-        return await self._run(self._detect_flow(image, thresholds))
+            images = self.imap(image, timeout_s=timeout_s, **thresholds)
+            return [found async for found in images]
+        return await self._run(self._detect_flow(image, thresholds, timeout_s))
 
     async def imap(
         self,
         images: Iterable[ImageLike] | AsyncIterable[ImageLike],
         *,
         in_flight: int = IN_FLIGHT,
+        timeout_s: float | None = None,
         **thresholds: Unpack[Thresholds],
     ) -> AsyncIterator[Detections]:
         """Detect in any number of images, in order and bounded; see ``Detector.imap``."""
@@ -70,7 +86,7 @@ class AsyncDetector(Core):
         pending: deque[asyncio.Task[Detections]] = deque()
         try:
             async for image in _aiter(images):
-                flow = self._detect_flow(image, thresholds)
+                flow = self._detect_flow(image, thresholds, timeout_s)
                 pending.append(asyncio.create_task(self._run(flow)))
                 if len(pending) == in_flight:
                     yield await pending.popleft()
@@ -120,7 +136,24 @@ class AsyncDetector(Core):
             return await getattr(self._stub, step.method)(step.request, timeout=step.timeout_s)
         if isinstance(step, Compute):
             return await asyncio.to_thread(step.run) if step.heavy else step.run()
+        if isinstance(step, Together):
+            return await self._together(step.flows)
         return await asyncio.sleep(step.seconds)
+
+    async def _together(self, flows: Sequence[Flow[T]]) -> list[T]:
+        turns = asyncio.Semaphore(IN_FLIGHT)
+
+        async def run(flow: Flow[T]) -> T:
+            async with turns:
+                return await self._run(flow)
+
+        tasks = [asyncio.create_task(run(flow)) for flow in flows]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _aiter(

@@ -25,6 +25,8 @@ def print_status(status: ServerStatus, url: str) -> None:
     for model in status.models:
         table.add_row(*_row(model))
     console.print(table)
+    for name, members in status.groups.items():
+        console.print(f"{name}: {' + '.join(members)}", markup=False)
 
 
 def _row(model: ModelStatus) -> list[str]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import random
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import numpy as np
 from tritonclient.grpc import service_pb2
 
 from tridet import _thresholds, _wire
 from tridet._channel import TLS, is_loopback, target_from_url
+from tridet._contract import AGNOSTIC, IMGSZ, IOU, MAX_DET
+from tridet._deadline import Deadline, check_seconds
 from tridet._detections import Detections
 from tridet._exceptions import (
     ContractMismatch,
@@ -22,8 +27,9 @@ from tridet._exceptions import (
     TimedOut,
     TridetError,
 )
-from tridet._flow import Call, Compute, Flow, Pause
-from tridet._images import ImageLike, source_of
+from tridet._flow import Call, Compute, Flow, Pause, Together
+from tridet._groups import Cut, Found, merged, parameters_and_cuts
+from tridet._images import ImageLike, UInt8Array, pixels_of, source_of
 from tridet._model import ModelInfo, detectors_among, model_info_from_config
 from tridet._rpc_errors import (
     error_from_rpc,
@@ -36,6 +42,8 @@ from tridet._rpc_errors import (
 )
 from tridet._shm import RegionPool
 from tridet._thresholds import Parameters, Thresholds
+from tridet._tiles import joined
+from tridet._tiling import Tiling, Window, tiling_from
 from tridet._transports import TRANSPORTS, Payload, Transport, is_heavy, prepare
 
 if TYPE_CHECKING:
@@ -53,6 +61,28 @@ def check_in_flight(in_flight: int) -> None:
     """Raise InvalidInput unless at least one image may be under way."""
     if in_flight < 1:
         raise InvalidInput(f"in_flight: expected 1 or more, got {in_flight!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What one call asks of a model."""
+
+    info: ModelInfo
+    side: int
+    """Of the square that a picture is fitted into, in pixels."""
+    parameters: Parameters
+    cuts: tuple[Cut, ...]
+
+    def joined(self, views: Sequence[tuple[Window, Found]]) -> Found:
+        """Return what the views of one image show together."""
+        return joined(
+            views,
+            self.info.members,
+            iou=float(self.parameters.get(IOU, 1.0)),
+            agnostic=bool(self.parameters.get(AGNOSTIC, False)),
+            limits=[cut.max_det for cut in self.cuts]
+            or [int(self.parameters.get(MAX_DET, sys.maxsize))],
+        )
 
 
 class Core:
@@ -74,7 +104,7 @@ class Core:
 
         Args:
             url: ``host:port`` of the server's gRPC endpoint.
-            model: name of the detector there.
+            model: name of the detector, or of the group of detectors, there.
             transport: how images travel: auto, fit, raw, encoded or shm; see ``_transports``.
             timeout_s: what one call may take in all: reading, resizing, request and retries. To
                 learn that the server does not answer at all takes up to a second more.
@@ -82,8 +112,9 @@ class Core:
                 for the moment; other errors are never retried.
             tls: connect with TLS.
             keepalive_s: seconds between the pings that find out that a silent server is gone.
-            **thresholds: conf, iou, max_det, classes, agnostic (see ``Thresholds``) of every call
-                that does not give its own; the model's defaults apply otherwise.
+            **thresholds: conf, iou, max_det, classes, agnostic, imgsz, tiles, overlap, whole (see
+                ``Thresholds``) of every call that does not give its own; the model's defaults apply
+                otherwise.
 
         Raises:
             InvalidInput: an argument is not acceptable.
@@ -96,8 +127,7 @@ class Core:
                 f"transport: expected one of {', '.join(TRANSPORTS)}, got {transport!r}"
             )
         for name, number in (("timeout_s", timeout_s), ("keepalive_s", keepalive_s)):
-            if not number > 0:
-                raise InvalidInput(f"{name}: expected more than 0 seconds, got {number!r}")
+            check_seconds(name, number)
         if retries < 0:
             raise InvalidInput(f"retries: expected 0 or more, got {retries!r}")
         self.transport: Transport = transport
@@ -106,6 +136,7 @@ class Core:
         self._tls = tls
         self._keepalive_s = keepalive_s
         self._thresholds = _thresholds.given(thresholds)
+        tiling_from(self._thresholds)  # say at once what is wrong with it
         self._info: ModelInfo | None = None
         self._regions = RegionPool(url)
         # Behind a loopback address may be a forwarded port: the first attempt tells.
@@ -120,45 +151,78 @@ class Core:
         if self._closed:
             raise RuntimeError("the detector is closed: make a new one")
 
-    def _detect_flow(self, image: ImageLike, thresholds: Mapping[str, Any]) -> Flow[Detections]:
-        started, deadline = time.monotonic(), self._deadline()
+    def _connect_flow(self) -> Flow[ModelInfo]:
+        info = yield from self._model_info(self._deadline())
+        _asked(info, self._thresholds)  # say at once what this model does not accept
+        return info
+
+    def _detect_flow(
+        self, image: ImageLike, thresholds: Mapping[str, Any], timeout_s: float | None = None
+    ) -> Flow[Detections]:
+        started, deadline = time.monotonic(), self._deadline(timeout_s)
         info = yield from self._model_info(deadline)
-        # The model's own defaults are sent too: its last step on the server is shared with other
-        # models and does not know them.
-        parameters = _thresholds.parameters_from_thresholds(
-            {**info.defaults, **self._thresholds, **_thresholds.given(thresholds)}, info.labels
-        )
+        settings = {**self._thresholds, **_thresholds.given(thresholds)}
+        asked = _asked(info, settings)
+        tiling = tiling_from(settings)
         source = source_of(image)
         try:
-            payload: Payload = yield Compute(
-                lambda: prepare(image, self.transport, info),
-                heavy=is_heavy(image, self.transport, info),
-            )
-            response = yield from self._infer(payload, parameters, deadline)
+            if tiling is None:
+                found, image_size = yield from self._look_flow(image, asked, deadline)
+            else:
+                found, image_size = yield from self._tiles_flow(image, tiling, asked, deadline)
         except InvalidInput as error:
             if source is None:
                 raise
             raise InvalidInput(f"{source}: {error}") from error
-        boxes, scores, class_ids = _wire.arrays_from_response(response)
+        boxes, scores, class_ids = found
         return Detections(
-            boxes=payload.in_source_pixels(boxes),
+            boxes=boxes,
             scores=scores,
             class_ids=class_ids,
             labels=info.labels,
-            image_size=payload.image_size,
+            image_size=image_size,
             source=source,
             elapsed_s=time.monotonic() - started,
+            members=info.members,
         )
 
-    def _deadline(self) -> float:
-        return time.monotonic() + self._timeout_s
+    def _look_flow(
+        self, image: ImageLike, asked: _Asked, deadline: Deadline
+    ) -> Flow[tuple[Found, tuple[int, int]]]:
+        """Detect in one picture; give what was found in its pixels, and its (width, height)."""
+        payload: Payload = yield Compute(
+            lambda: prepare(image, self.transport, asked.info, asked.side),
+            heavy=is_heavy(image, self.transport, asked.side),
+        )
+        response = yield from self._infer(payload, asked.parameters, deadline)
+        each = [_wire.arrays_from_response(response, outputs) for outputs in asked.info.outputs]
+        boxes, scores, class_ids = merged(each, asked.info.members, asked.cuts)
+        return (payload.in_source_pixels(boxes), scores, class_ids), payload.image_size
 
-    def _model_info(self, deadline: float) -> Flow[ModelInfo]:
+    def _tiles_flow(
+        self, image: ImageLike, tiling: Tiling, asked: _Asked, deadline: Deadline
+    ) -> Flow[tuple[Found, tuple[int, int]]]:
+        """Detect in the tiles of one picture, all at once so that they meet in one batch."""
+        pixels: UInt8Array = yield Compute(
+            lambda: pixels_of(image, asked.info.max_pixels), heavy=not isinstance(image, np.ndarray)
+        )
+        image_size = (pixels.shape[1], pixels.shape[0])
+        windows = tiling.windows(image_size)
+        looks = yield Together(
+            [self._look_flow(window.of(pixels), asked, deadline) for window in windows]
+        )
+        views = [(window, found) for window, (found, _) in zip(windows, looks, strict=True)]
+        return asked.joined(views), image_size
+
+    def _deadline(self, timeout_s: float | None = None) -> Deadline:
+        return Deadline.after(self._timeout_s if timeout_s is None else timeout_s)
+
+    def _model_info(self, deadline: Deadline) -> Flow[ModelInfo]:
         if self._info is None:
             self._info = yield from self._ask_model_info(deadline)
         return self._info
 
-    def _ask_model_info(self, deadline: float) -> Flow[ModelInfo]:
+    def _ask_model_info(self, deadline: Deadline) -> Flow[ModelInfo]:
         request = service_pb2.ModelConfigRequest(name=self.model)
         response = yield from self._call("ModelConfig", lambda _: request, deadline)
         try:
@@ -168,7 +232,7 @@ class Core:
             # Read again for a message that knows the server's detectors.
             return model_info_from_config(response.config, detectors_among(served))
 
-    def _infer(self, payload: Payload, parameters: Parameters, deadline: float) -> Flow[Any]:
+    def _infer(self, payload: Payload, parameters: Parameters, deadline: Deadline) -> Flow[Any]:
         if self.transport == "shm":
             return (yield from self._infer_from_shared_memory(payload, parameters, deadline))
         if self._may_share_memory:
@@ -185,12 +249,12 @@ class Core:
         )
 
     def _infer_from_shared_memory(
-        self, payload: Payload, parameters: Parameters, deadline: float
+        self, payload: Payload, parameters: Parameters, deadline: Deadline
     ) -> Flow[Any]:
         try:
             region = yield from self._regions.lease(payload.data.nbytes)
         except grpc.RpcError as error:
-            raise (yield from self._explain(error)) from error
+            raise (yield from self._explain(error, deadline)) from error
 
         def request(left_s: float) -> bytes:
             return _wire.request_bytes(payload, parameters, timeout_s=left_s, region=region.name)
@@ -201,7 +265,7 @@ class Core:
             region.write(payload.data)
             try:
                 return (yield from self._call("ModelInfer", request, deadline))
-            except InvalidInput as error:
+            except (InvalidInput, ModelUnknown) as error:
                 if not is_region_lost(error.__cause__):
                     raise
             # The server has restarted since the region was made known to it.
@@ -211,27 +275,27 @@ class Core:
             self._regions.release(region)
 
     def _call(
-        self, method: str, make_request: Callable[[float], Any], deadline: float
+        self, method: str, make_request: Callable[[float], Any], deadline: Deadline
     ) -> Flow[Any]:
         """Call until it succeeds, as long as retrying makes sense and the time allows it."""
         pause_s = _FIRST_PAUSE_S
         retries_left = self._retries
         while True:
-            left_s = deadline - time.monotonic()
+            left_s = deadline.left_s
             if left_s <= 0:
-                raise TimedOut(f"the call took longer than {self._timeout_s:g} s")
+                raise TimedOut(f"the call took longer than {deadline.timeout_s:g} s")
             try:
                 return (yield Call(method, make_request(left_s), left_s))
             except grpc.RpcError as error:
-                out_of_time = time.monotonic() + pause_s >= deadline
+                out_of_time = pause_s >= deadline.left_s
                 if not is_retryable(error) or not retries_left or out_of_time:
-                    raise (yield from self._explain(error)) from error
+                    raise (yield from self._explain(error, deadline)) from error
             # Jitter, so that clients that were rejected together do not come back together.
             yield Pause(pause_s * random.uniform(0.5, 1.0))
             pause_s *= 2
             retries_left -= 1
 
-    def _explain(self, error: grpc.RpcError) -> Flow[TridetError]:
+    def _explain(self, error: grpc.RpcError, deadline: Deadline) -> Flow[TridetError]:
         """Turn the final failure of a call into an error of ours, asking the server if need be."""
         if error.code() is grpc.StatusCode.NOT_FOUND:
             served = yield from self._served_models()
@@ -250,7 +314,7 @@ class Core:
                 f"the server at {self.url} answers but does not serve {self.model!r} now "
                 f"({reason_of(error)}): wait until it has started (tridet status)"
             )
-        return error_from_rpc(error, self.url, self._timeout_s)
+        return error_from_rpc(error, self.url, deadline.timeout_s)
 
     def _served_models(self) -> Flow[tuple[str, ...]]:
         request = service_pb2.RepositoryIndexRequest(ready=True)
@@ -259,3 +323,10 @@ class Core:
         except grpc.RpcError:
             return ()  # only the hint in an error message is lost
         return tuple(sorted({model.name for model in index.models}))
+
+
+def _asked(info: ModelInfo, settings: Mapping[str, Any]) -> _Asked:
+    side = info.side(settings.get(IMGSZ))
+    # The model's own defaults are sent too: its last step on the server is shared with other
+    # models and does not know them.
+    return _Asked(info, side, *parameters_and_cuts(settings, info.members, info.labels))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from tridet._channel import open_channel, stub_of
 from tridet._core import IN_FLIGHT, Core, check_in_flight
 from tridet._detections import Detections
-from tridet._flow import Call, Compute, Flow, Step
+from tridet._flow import Call, Compute, Flow, Step, Together
 from tridet._images import ImageLike
 from tridet._model import ModelInfo
 from tridet._pipeline import ordered_map
@@ -46,24 +46,40 @@ class Detector(Core):
         Raises:
             ServerUnreachable, ServerNotReady, TimedOut: it cannot be asked.
             ModelUnknown, ContractMismatch: there is no such detector.
+            InvalidInput: it does not accept the thresholds.
         """
-        return self._run(self._model_info(self._deadline()))
-
-    @overload
-    def __call__(self, image: ImageLike, **thresholds: Unpack[Thresholds]) -> Detections: ...
+        return self._run(self._connect_flow())
 
     @overload
     def __call__(
-        self, image: list[AnyImage], **thresholds: Unpack[Thresholds]
+        self,
+        image: ImageLike,
+        *,
+        timeout_s: float | None = None,
+        **thresholds: Unpack[Thresholds],
+    ) -> Detections: ...
+
+    @overload
+    def __call__(
+        self,
+        image: list[AnyImage],
+        *,
+        timeout_s: float | None = None,
+        **thresholds: Unpack[Thresholds],
     ) -> list[Detections]: ...
 
     def __call__(
-        self, image: ImageLike | list[AnyImage], **thresholds: Unpack[Thresholds]
+        self,
+        image: ImageLike | list[AnyImage],
+        *,
+        timeout_s: float | None = None,
+        **thresholds: Unpack[Thresholds],
     ) -> Detections | list[Detections]:
         """Detect objects in one image, or in a list of images with several requests in flight.
 
         Args:
             image: a path, a file's bytes, or uint8 [h, w, 3] BGR; or a list of these.
+            timeout_s: what each image may take, in place of the detector's own limit.
             **thresholds: override those of the detector for this call.
 
         Returns:
@@ -73,14 +89,15 @@ class Detector(Core):
             TridetError: see ``tridet._exceptions``; for a list that of the first image that failed.
         """
         if isinstance(image, list):
-            return list(self.imap(image, **thresholds))
-        return self._run(self._detect_flow(image, thresholds))
+            return list(self.imap(image, timeout_s=timeout_s, **thresholds))
+        return self._run(self._detect_flow(image, thresholds, timeout_s))
 
     def imap(
         self,
         images: Iterable[ImageLike],
         *,
         in_flight: int = IN_FLIGHT,
+        timeout_s: float | None = None,
         **thresholds: Unpack[Thresholds],
     ) -> Iterator[Detections]:
         """Detect in any number of images, and yield the detections in their order.
@@ -92,7 +109,9 @@ class Detector(Core):
             TridetError: an image failed; raised at its turn, and the iteration is over.
         """
         check_in_flight(in_flight)
-        return ordered_map(lambda image: self(image, **thresholds), images, in_flight)
+        return ordered_map(
+            lambda image: self(image, timeout_s=timeout_s, **thresholds), images, in_flight
+        )
 
     def close(self) -> None:
         """Disconnect and give shared memory back. Calls that still run fail."""
@@ -129,4 +148,6 @@ class Detector(Core):
             return getattr(self._stub, step.method)(step.request, timeout=step.timeout_s)
         if isinstance(step, Compute):
             return step.run()
+        if isinstance(step, Together):
+            return list(ordered_map(self._run, step.flows, IN_FLIGHT))
         return time.sleep(step.seconds)

@@ -22,7 +22,10 @@ _REFERENCE_PX = 720
 
 
 def annotate(image: UInt8Array, detections: Detections) -> UInt8Array:
-    """Return a copy of uint8 [h, w, 3] BGR with boxes and ``name score`` labels drawn on it."""
+    """Return a copy of uint8 [h, w, 3] BGR with boxes and their labels drawn on it.
+
+    A label is ``name score``, with tracking ``#id name score``; colours go by the class.
+    """
     check_pixels(image)
     height, width = image.shape[:2]
     if (width, height) != detections.image_size:
@@ -43,7 +46,10 @@ def annotate(image: UInt8Array, detections: Detections) -> UInt8Array:
         smart_position=True,  # keeps labels inside the image and apart from each other
     )
     found = detections.to_supervision()
-    texts = [f"{item.name} {item.score:.2f}" for item in detections]
+    texts = [
+        ("" if item.track_id is None else f"#{item.track_id} ") + f"{item.name} {item.score:.2f}"
+        for item in detections
+    ]
     drawn = boxes.annotate(np.ascontiguousarray(image).copy(), found)
     annotated: UInt8Array = labels.annotate(drawn, found, texts)
     return annotated

@@ -9,6 +9,8 @@ TridetError
 ├── SharedMemoryUnavailable  the server cannot open this machine's shared memory
 ├── Overloaded               its queue is full, or the request waited there for too long
 ├── TimedOut                 no answer within ``timeout_s``
+├── SourceFailed             a video, stream or camera cannot be read, or is given up
+├── SinkFailed               a file, address or command takes no more results of a stream
 └── ServerFailed             any other failure inside the server
 
 Every message is one line that gives what was expected, what was found and what to do next.
@@ -51,6 +53,14 @@ class Overloaded(TridetError):
 
 class TimedOut(TridetError):
     """The call did not finish within its ``timeout_s``."""
+
+
+class SourceFailed(TridetError):
+    """A video, stream or camera cannot be read, or is given up; no further frame will come."""
+
+
+class SinkFailed(TridetError):
+    """A file, address or command takes no more results; the others go on."""
 
 
 class ServerFailed(TridetError):

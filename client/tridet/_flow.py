@@ -6,7 +6,7 @@ result is sent back into the generator; an error of a step is raised inside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -40,5 +40,12 @@ class Compute:
     """Whether an event loop should hand it to a thread."""
 
 
-Step: TypeAlias = Call | Pause | Compute
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Flows that run at the same time; gives the list of their results, or the first error."""
+
+    flows: Sequence[Flow[Any]]
+
+
+Step: TypeAlias = Call | Pause | Compute | Together
 Flow: TypeAlias = Generator[Step, Any, T]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import grpc
 from tritonclient.grpc import service_pb2
 
 from tridet._channel import TLS, open_channel, stub_of, target_from_url
+from tridet._model import detectors_among, members_from_config
 from tridet._rpc_errors import error_from_rpc, is_retryable, unreachable
 
 
@@ -39,6 +41,8 @@ class ServerStatus:
     version: str
     ready: bool
     models: tuple[ModelStatus, ...]
+    groups: Mapping[str, tuple[str, ...]]
+    """The members of each model that is a group and ready."""
 
 
 def server_status(url: str, *, tls: TLS | None, timeout_s: float) -> ServerStatus:
@@ -56,6 +60,13 @@ def server_status(url: str, *, tls: TLS | None, timeout_s: float) -> ServerStatu
             statistics = stub.ModelStatistics(
                 service_pb2.ModelStatisticsRequest(), timeout=timeout_s
             )
+            names = {model.name for model in index.models if model.state == "READY"}
+            configs = [
+                stub.ModelConfig(
+                    service_pb2.ModelConfigRequest(name=name), timeout=timeout_s
+                ).config
+                for name in detectors_among(tuple(sorted(names)))
+            ]
         except grpc.RpcError as error:
             if is_retryable(error):
                 raise unreachable(error, url) from error
@@ -66,7 +77,9 @@ def server_status(url: str, *, tls: TLS | None, timeout_s: float) -> ServerStatu
         _model_status(model, by_version.get((model.name, model.version), nothing))
         for model in sorted(index.models, key=lambda model: (model.name, model.version))
     ]
-    return ServerStatus(server.name, server.version, ready, tuple(models))
+    members = {config.name: members_from_config(config) for config in configs}
+    groups = {name: named for name, named in members.items() if named}
+    return ServerStatus(server.name, server.version, ready, tuple(models), groups)
 
 
 def _model_status(model: Any, statistics: Any) -> ModelStatus:

@@ -1,4 +1,4 @@
-"""The thresholds of a detection: checked here, sent as request parameters."""
+"""What may be set for a detection: checked here, sent as request parameters."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, TypeAlias, TypedDict
 
-from tridet._contract import AGNOSTIC, CLASSES, CONF, IOU, MAX_DET, THRESHOLDS
+from tridet._contract import AGNOSTIC, CLASSES, CONF, IMGSZ, IOU, MAX_DET, THRESHOLDS
 from tridet._exceptions import InvalidInput
+from tridet._tiling import OVERLAP, TILES, WHOLE
+
+_SETTINGS = (*THRESHOLDS, IMGSZ, TILES, OVERLAP, WHOLE)
 
 Parameters: TypeAlias = "dict[str, bool | int | float | str]"
 
@@ -25,6 +28,16 @@ class Thresholds(TypedDict, total=False):
     """Only these classes, by name or index."""
     agnostic: bool | None
     """Let boxes of different classes suppress each other."""
+    imgsz: int | None
+    """Side of the square that the image is fitted into, in pixels; one of the model's sizes."""
+    tiles: str | None
+    """Look at the image in so many tiles too, ``COLUMNSxROWS``, which finds smaller objects."""
+    overlap: float | None
+    """Share of a tile's side that the next tile shows too, in [0, 0.9); 0.2 by default. An object
+    should fit into it."""
+    whole: bool | None
+    """Whether the whole image is looked at beside its tiles, as it is by default: for what is too
+    large for them."""
 
 
 def given(thresholds: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,10 +46,10 @@ def given(thresholds: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         TypeError: an unknown keyword.
     """
-    unknown = set(thresholds) - set(THRESHOLDS)
+    unknown = set(thresholds) - set(_SETTINGS)
     if unknown:
         raise TypeError(
-            f"unexpected keyword {', '.join(sorted(unknown))}: expected {', '.join(THRESHOLDS)}"
+            f"unexpected keyword {', '.join(sorted(unknown))}: expected {', '.join(_SETTINGS)}"
         )
     return {name: value for name, value in thresholds.items() if value is not None}
 
@@ -65,6 +78,8 @@ def parameters_from_thresholds(
             parameters[name] = value
         elif name == CLASSES:
             parameters[name] = ",".join(str(index) for index in _class_indices(value, labels))
+        elif name == IMGSZ:  # checked by ModelInfo.side
+            parameters[name] = int(value)
     return parameters
 
 

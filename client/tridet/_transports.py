@@ -1,6 +1,6 @@
 """What is sent for an image, one way per transport, and how the answer maps back to the source.
 
-fit      resized by the client to the model's input size, then raw. The server would make the very
+fit      resized by the client to the request's input size, then raw. The server would make the very
          same resize, so the boxes are the same and the resolution of the source stops costing.
 raw      every pixel of the frame.
 encoded  the image file's bytes, decoded by the server. An array is encoded as JPEG first, which is
@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tridet._contract import ENCODED, ENCODED_SUFFIX, IMAGE
+from tridet._contract import DETECTIONS, ENCODED, ENCODED_SUFFIX, IMAGE
 from tridet._exceptions import InvalidInput
 from tridet._images import ImageLike, UInt8Array, bytes_of, check_pixels, pixels_of, size_of
 from tridet._letterbox import fit
@@ -44,6 +44,8 @@ class Payload:
     """(width, height) of the source in pixels."""
     sent_size: tuple[int, int]
     """(width, height) of the picture in ``data``: what the server takes for the source."""
+    outputs: tuple[str, ...] = DETECTIONS
+    """Names of the tensors that are asked for."""
 
     def in_source_pixels(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Map float32 [n, 4] xyxy from the picture that was sent to the source, clipped to it."""
@@ -55,8 +57,14 @@ class Payload:
         return scaled
 
 
-def prepare(image: ImageLike, transport: Transport, model: ModelInfo) -> Payload:
+def prepare(image: ImageLike, transport: Transport, model: ModelInfo, side: int) -> Payload:
     """Read, decode, resize or encode ``image`` as the transport asks.
+
+    Args:
+        image: the source.
+        transport: how it travels.
+        model: the detector that gets it.
+        side: of the square that the server fits it into, in pixels; see ``ModelInfo.side``.
 
     Raises:
         InvalidInput: it cannot be read or is not an image that the model accepts.
@@ -67,16 +75,22 @@ def prepare(image: ImageLike, transport: Transport, model: ModelInfo) -> Payload
     height, width = pixels.shape[:2]
     # A frame smaller than the input goes as it is: the server enlarges it, to the same pixels.
     sent = pixels
-    if transport in ("auto", "fit") and max(width, height) > model.input_size:
-        sent = fit(pixels, model.input_size)
-    return Payload(model.name, IMAGE, sent, (width, height), (sent.shape[1], sent.shape[0]))
+    if transport in ("auto", "fit") and max(width, height) > side:
+        sent = fit(pixels, side)
+    return Payload(
+        model.name, IMAGE, sent, (width, height), (sent.shape[1], sent.shape[0]), _outputs(model)
+    )
 
 
-def is_heavy(image: ImageLike, transport: Transport, model: ModelInfo) -> bool:
+def is_heavy(image: ImageLike, transport: Transport, side: int) -> bool:
     """Whether ``prepare`` takes long enough (reading, decoding, a large resize) to block others."""
     if not isinstance(image, np.ndarray) or transport == "encoded":
         return True
-    return transport != "raw" and image.size > 3 * model.input_size**2
+    return transport != "raw" and image.size > 3 * side**2
+
+
+def _outputs(model: ModelInfo) -> tuple[str, ...]:
+    return tuple(name for names in model.outputs for name in names)
 
 
 def _encoded(image: ImageLike, model: ModelInfo) -> Payload:
@@ -88,7 +102,7 @@ def _encoded(image: ImageLike, model: ModelInfo) -> Payload:
         content = bytes_of(image)
         size = size_of(content, model.max_pixels)
         data = np.frombuffer(content, np.uint8)
-    return Payload(model.name + ENCODED_SUFFIX, ENCODED, data, size, size)
+    return Payload(model.name + ENCODED_SUFFIX, ENCODED, data, size, size, _outputs(model))
 
 
 def _jpeg_from_pixels(pixels: UInt8Array) -> UInt8Array:

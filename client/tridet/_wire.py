@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import service_pb2
 
-from tridet._contract import (
-    DETECTION_BOXES,
-    DETECTION_CLASSES,
-    DETECTION_SCORES,
-    DETECTIONS,
-    NUM_DETECTIONS,
-)
 from tridet._exceptions import ContractMismatch
 from tridet._thresholds import Parameters
 from tridet._transports import Payload
@@ -56,7 +50,7 @@ def request_bytes(
             parameter.double_param = value
         else:
             parameter.string_param = value
-    for name in DETECTIONS:
+    for name in payload.outputs:
         request.outputs.add(name=name)
     data = payload.data
     tensor = request.inputs.add(name=payload.tensor, datatype="UINT8", shape=(1, *data.shape))
@@ -73,9 +67,13 @@ def request_bytes(
 
 
 def arrays_from_response(
-    response: Any,
+    response: Any, names: Sequence[str]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int32]]:
     """Return boxes float32 [n, 4] in pixels of the sent picture, scores [n], class ids int32 [n].
+
+    Args:
+        response: a ModelInferResponse, batch dimension 1.
+        names: what DETECTIONS are called in it.
 
     Raises:
         ContractMismatch: an output is missing, or of another type or shape.
@@ -85,15 +83,16 @@ def arrays_from_response(
         for tensor, content in zip(response.outputs, response.raw_output_contents, strict=True):
             array = np.frombuffer(content, _DTYPES[tensor.datatype])
             outputs[tensor.name] = array.reshape(tuple(tensor.shape))
-        count = int(outputs[NUM_DETECTIONS].reshape(-1)[0])
-        boxes = outputs[DETECTION_BOXES].reshape(-1, 4)[:count]
-        scores = outputs[DETECTION_SCORES].reshape(-1)[:count]
-        class_ids = outputs[DETECTION_CLASSES].reshape(-1)[:count]
+        counts, boxes, scores, class_ids = (outputs[name] for name in names)
+        count = int(counts.reshape(-1)[0])
+        boxes = boxes.reshape(-1, 4)[:count]
+        scores = scores.reshape(-1)[:count]
+        class_ids = class_ids.reshape(-1)[:count]
         if not len(boxes) == len(scores) == len(class_ids) == count:
             raise ValueError(f"{count} announced, {len(boxes)} boxes, {len(scores)} scores")
     except (KeyError, IndexError, ValueError) as error:
         raise ContractMismatch(
-            f"model {response.model_name!r}: expected the outputs {', '.join(DETECTIONS)}, "
+            f"model {response.model_name!r}: expected the outputs {', '.join(names)}, "
             f"got something else ({error}); build the model again"
         ) from error
     return boxes, scores, class_ids
