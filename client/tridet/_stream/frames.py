@@ -38,7 +38,7 @@ class Event:
     """Plain values, as JSON takes them: direction, class name, track id, count, seconds."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # no slots: its picture is kept by a weak reference to it
 class StreamResult:
     """What was found in one frame."""
 
@@ -47,6 +47,6 @@ class StreamResult:
     latency_s: float
     """From the capture of the frame to its detections."""
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    """By zone or line: how many are in it, or crossed it ``in`` and ``out`` so far."""
+    """By zone: how many of each class it holds. By line: how many crossed ``in`` and ``out``."""
     events: tuple[Event, ...] = ()
     """What this frame brought about."""

@@ -62,6 +62,8 @@ class Snapshot:
     latency_p95_ms: float | None
     age_s: float | None
     """Since the last result; None before the first."""
+    trouble: str = ""
+    """Why the frames that come are not detected, for instance a server that is gone; else empty."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that ``json.dumps`` takes."""
@@ -81,33 +83,46 @@ class SourceStats:
         self._clock = clock
         self._lock = threading.Lock()
         self._state = State.CONNECTING
-        self._reason = ""
+        self._reason = self._trouble = ""
         self._in = self._out = self._reconnects = 0
         self._drops: Counter[Drop] = Counter()
         self._arrivals: deque[float] = deque(maxlen=_WINDOW_FRAMES)
         self._results: deque[tuple[float, float]] = deque(maxlen=_WINDOW_FRAMES)
         self._last_s: float | None = None
+        self._due_s: float | None = None  # when the next frame should have come
+        self._allowed_s = 0.0
 
     @property
     def state(self) -> State:
         """Where the source stands."""
-        return self._state
+        return self._standing()[0]
 
     @property
     def reason(self) -> str:
         """Why, where it is not live."""
-        return self._reason
+        return self._standing()[1]
 
     def enter(self, state: State, reason: str = "") -> None:
-        """Change the state; ``reason`` must hold no credentials. Reconnecting is counted."""
+        """Change the state; ``reason`` must hold no credentials. Reconnecting is counted.
+
+        What has failed stays so: its thread still reports that it has been stopped.
+        """
         with self._lock:
+            if self._state is State.FAILED:
+                return
             if state is State.RECONNECTING and self._state is not State.RECONNECTING:
                 self._reconnects += 1
             self._state, self._reason = state, reason
 
+    def expect_within(self, allowed_s: float) -> None:
+        """A live source is stalled from then on, until a frame is received."""
+        with self._lock:
+            self._due_s, self._allowed_s = self._clock() + allowed_s, allowed_s
+
     def received(self) -> None:
         """Count a frame that came from the source."""
         with self._lock:
+            self._due_s = None
             self._in += 1
             self._arrivals.append(self._clock())
 
@@ -116,10 +131,16 @@ class SourceStats:
         with self._lock:
             self._drops[cause] += 1
 
+    def troubled(self, reason: str) -> None:
+        """Say why a frame could not be detected; it holds until the next result."""
+        with self._lock:
+            self._trouble = reason
+
     def delivered(self, latency_s: float) -> None:
         """Count a result."""
         with self._lock:
             self._out += 1
+            self._trouble = ""
             self._last_s = self._clock()
             self._results.append((self._last_s, latency_s))
 
@@ -132,12 +153,13 @@ class SourceStats:
                 self._arrivals.popleft()
             while self._results and self._results[0][0] < since:
                 self._results.popleft()
+            state, reason = self._standing()
             latencies = [latency_s * 1000 for _, latency_s in self._results]
             p50, p95 = np.percentile(latencies, [50, 95]) if latencies else (None, None)
             return Snapshot(
                 source=self.source,
-                state=self._state.value,
-                reason=self._reason,
+                state=state.value,
+                reason=reason,
                 frames_in=self._in,
                 frames_out=self._out,
                 fps_in=_rate(list(self._arrivals)),
@@ -147,7 +169,15 @@ class SourceStats:
                 latency_p50_ms=None if p50 is None else float(p50),
                 latency_p95_ms=None if p95 is None else float(p95),
                 age_s=None if self._last_s is None else now - self._last_s,
+                trouble=self._trouble,
             )
+
+    def _standing(self) -> tuple[State, str]:
+        """Return the state and its reason; found on reading, no thread has to watch for a stall."""
+        state, reason, due_s = self._state, self._reason, self._due_s
+        if state is State.LIVE and due_s is not None and self._clock() > due_s:
+            return State.STALLED, f"no frame for {self._clock() - due_s + self._allowed_s:.0f} s"
+        return state, reason
 
 
 def _rate(moments: list[float]) -> float:

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Debian packages of the stream tests and the stream demo: Chromium and GStreamer's RTSP server.
+# Installs nothing where all are there; asks for nothing: without the right to install it says how.
+set -eu
+
+packages="chromium gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good gstreamer1.0-plugins-bad python3-gi"
+
+found() {
+    command -v chromium >/dev/null || command -v google-chrome >/dev/null || return 1
+    /usr/bin/python3 - 2>/dev/null <<'PYTHON'
+import gi
+
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import Gst, GstRtspServer
+
+Gst.init(None)
+assert Gst.ElementFactory.find("rtph264pay") and Gst.ElementFactory.find("h264parse")
+PYTHON
+}
+
+found && exit 0
+if [ "$(id -u)" = 0 ]; then
+    as_root=""
+elif sudo -n true 2>/dev/null; then
+    as_root="sudo"
+else
+    echo "make: error: expected Chromium and GStreamer's RTSP server; run: sudo apt-get install $packages" >&2
+    exit 1
+fi
+echo "Installing $packages"
+$as_root apt-get update -qq
+# shellcheck disable=SC2086 # one argument per package
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $packages >/dev/null
+found || { echo "make: error: installed $packages, but they do not work together" >&2; exit 1; }
