@@ -60,9 +60,14 @@ def detector_config(name: str = "pcb", **changes: str | None) -> ModelConfig:
 
 
 class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
-    """The service; as a context manager it listens on a free port, given by ``url``."""
+    """The service; as a context manager it listens at ``url``; port 0 is any free one."""
 
-    def __init__(self, workers: int = 16, credentials: grpc.ServerCredentials | None = None):
+    def __init__(
+        self,
+        workers: int = 16,
+        credentials: grpc.ServerCredentials | None = None,
+        port: int = 0,
+    ):
         self.models = {name: detector_config(name) for name in ("pcb", "pcb_encoded")} | {
             name: ModelConfig(name=name) for name in ("nms", "pcb_detector", "preprocess_64")
         }
@@ -81,9 +86,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         )
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self, self._server)
         if credentials is None:
-            port = self._server.add_insecure_port("127.0.0.1:0")
+            port = self._server.add_insecure_port(f"127.0.0.1:{port}")
         else:
-            port = self._server.add_secure_port("127.0.0.1:0", credentials)
+            port = self._server.add_secure_port(f"127.0.0.1:{port}", credentials)
+        self.port = port
         self.url = f"localhost:{port}" if credentials else f"127.0.0.1:{port}"
 
     def __enter__(self) -> FakeTriton:
@@ -174,8 +180,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             name = tensor.parameters["shared_memory_region"].string_param
             if name not in self.regions:
                 context.abort(
-                    grpc.StatusCode.INVALID_ARGUMENT,
-                    f"Unable to find system shared memory region: '{name}'",
+                    grpc.StatusCode.NOT_FOUND, f"Unable to find shared memory region: '{name}'"
                 )
             size = tensor.parameters["shared_memory_byte_size"].int64_param
             content = bytes(self.regions[name].buf[:size])

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,70 +11,14 @@ import click
 from click.shell_completion import get_completion_class
 
 from tridet import __version__
-from tridet._channel import TLS
+from tridet._cli_options import Server, detector_options, server_options
+from tridet._cli_stream import stream
 from tridet._exceptions import TridetError
-from tridet._transports import TRANSPORTS, Transport
+from tridet._transports import Transport
 from tridet._writers import FORMATS, STDOUT
 
 _INTERRUPTED = 130
 _COMPLETE_VARIABLE = "_TRIDET_COMPLETE"
-
-
-@dataclass(frozen=True, slots=True)
-class _Server:
-    """What every command needs to talk to a server."""
-
-    url: str
-    tls: TLS | None
-    timeout_s: float
-
-
-def _server_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that make its argument ``server``."""
-    options = (
-        click.option(
-            "--url",
-            default="localhost:8001",
-            envvar="TRIDET_URL",
-            show_default=True,
-            show_envvar=True,
-            help="host:port of Triton's gRPC endpoint.",
-        ),
-        click.option("--tls", is_flag=True, help="Connect with TLS."),
-        click.option(
-            "--tls-ca", metavar="FILE", help="Trust the root certificates in this PEM file."
-        ),
-        click.option("--tls-cert", metavar="FILE", help="The client's certificate chain, PEM."),
-        click.option("--tls-key", metavar="FILE", help="The client's private key, PEM."),
-        click.option(
-            "--timeout",
-            "timeout_s",
-            default=10.0,
-            type=click.FloatRange(min=0, min_open=True),
-            metavar="SECONDS",
-            show_default=True,
-            help="How long one image, or one question, may take.",
-        ),
-    )
-
-    @functools.wraps(command)
-    def with_server(
-        *,
-        url: str,
-        tls: bool,
-        tls_ca: str | None,
-        tls_cert: str | None,
-        tls_key: str | None,
-        timeout_s: float,
-        **rest: Any,
-    ) -> None:
-        secure = tls or tls_ca or tls_cert or tls_key
-        tls_files = TLS(tls_ca, tls_cert, tls_key) if secure else None
-        command(server=_Server(url, tls_files, timeout_s), **rest)
-
-    for option in reversed(options):
-        with_server = option(with_server)
-    return with_server
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -91,6 +32,7 @@ def cli(context: click.Context) -> None:
       tridet status
       tridet detect board.jpg --save out
       tridet detect boards/ --json results.jsonl
+      tridet stream rtsp://cam1/main rtsp://cam2/main --web :8080
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -98,33 +40,8 @@ def cli(context: click.Context) -> None:
 
 @cli.command()
 @click.argument("sources", nargs=-1, required=True)
-@_server_options
-@click.option(
-    "--model",
-    default="pcb",
-    envvar="TRIDET_MODEL",
-    show_default=True,
-    show_envvar=True,
-    help="Name of the detector on the server.",
-)
-@click.option("--conf", type=click.FloatRange(0, 1), help="Drop detections below this confidence.")
-@click.option("--iou", type=click.FloatRange(0, 1), help="Drop boxes that overlap by more.")
-@click.option("--classes", metavar="A,B", help="Keep only these classes, by name or index.")
-@click.option("--max-det", type=click.IntRange(min=1), help="Keep at most this many per image.")
-@click.option(
-    "--agnostic/--no-agnostic",
-    default=None,
-    help="Let boxes of different classes suppress each other.",
-)
-@click.option(
-    "--transport",
-    type=click.Choice(TRANSPORTS),
-    default="auto",
-    show_default=True,
-    help="How images travel: resized first (fit), every pixel (raw), the file (encoded), every "
-    "pixel in memory shared with a server on this machine (shm), or fit, in shared memory if "
-    "there is any (auto).",
-)
+@server_options
+@detector_options
 @click.option("--save", type=click.Path(path_type=Path), help="Folder for the drawn images.")
 @click.option("--json", "destination", metavar="FILE|-", help="Where the results go; - is stdout.")
 @click.option(
@@ -144,9 +61,8 @@ def cli(context: click.Context) -> None:
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 def detect(
     sources: tuple[str, ...],
-    server: _Server,
+    server: Server,
     model: str,
-    classes: str | None,
     transport: Transport,
     save: Path | None,
     destination: str | None,
@@ -165,6 +81,7 @@ def detect(
       tridet detect board.jpg --save out
       tridet detect boards/ 'more/**/*.png' --json results.csv
       tridet detect boards/ --json labels --format yolo
+      tridet detect panel.jpg --tiles 3x2 --overlap 0.2 --save out
       curl -s https://example.org/board.jpg | tridet detect - --json -
     """
     from tridet._cli_detect import Output, detect
@@ -183,7 +100,6 @@ def detect(
         transport=transport,
         timeout_s=server.timeout_s,
         tls=server.tls,
-        classes=None if classes is None else _classes(classes),
         **thresholds,
     )
     output = Output(save, destination, format)
@@ -192,8 +108,8 @@ def detect(
 
 
 @cli.command()
-@_server_options
-def status(server: _Server) -> None:
+@server_options
+def status(server: Server) -> None:
     """Show the server's health, its models, and where the time of a request goes.
 
     Times are means since the server started. Ends with 1 if the server is not ready.
@@ -229,6 +145,9 @@ def completion(shell: str) -> None:
     click.echo(complete(cli, {}, "tridet", _COMPLETE_VARIABLE).source())
 
 
+cli.add_command(stream)
+
+
 def main() -> None:
     """Run the command line; errors that can be expected become one line and a non-zero exit."""
     # gRPC's own log would mix with our messages, for instance when a server says goodbye.
@@ -255,8 +174,3 @@ def main() -> None:
 def _fail(message: str, code: int = 1) -> int:
     click.echo(f"tridet: error: {message}", err=True)
     return code
-
-
-def _classes(text: str) -> list[str | int]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    return [int(part) if part.isdecimal() else part for part in parts]

@@ -24,7 +24,8 @@ _CODES_OF_GRPC_ITSELF = (
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.UNKNOWN,
 )
-_REGION_LOST = "Unable to find system shared memory region"
+# With NOT_FOUND and without "system", or with INVALID_ARGUMENT and with it, as the release has it.
+_REGION_LOST = re.compile(r"Unable to find (?:system )?shared memory region")
 # Python backends prefix what they report, and append the place in their source.
 _BACKEND_PREFIX = re.compile(r"^.*?Failed to process the request\(s\) for model .*?, message: ")
 # gRPC precedes the cause of a failed connection with the history of its attempts.
@@ -50,7 +51,7 @@ def may_be_gone(error: grpc.RpcError) -> bool:
 
 def is_region_lost(error: BaseException | None) -> bool:
     """Whether the server has forgotten our shared memory, as it does when it restarts."""
-    return isinstance(error, grpc.RpcError) and _REGION_LOST in (error.details() or "")
+    return isinstance(error, grpc.RpcError) and bool(_REGION_LOST.search(error.details() or ""))
 
 
 def reason_of(error: grpc.RpcError) -> str:
