@@ -14,11 +14,13 @@ BOARDS ?= 500
 ARGS ?=
 
 BIN := .venv/bin
+# It asks for NumPy 2, which the server's Python models cannot use, and does not need it.
+TRACKERS := trackers==2.6.1
 WITH_PRECISION = $(if $(PRECISION),--precision $(PRECISION))
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format serve detect bench repository plans plan check-plans boards check setup setup-dev setup-rtx setup-build constraints clean distclean
+.PHONY: help demo stream-demo test lint format serve detect bench repository plans plan check-plans boards check setup setup-dev setup-rtx setup-build setup-cameras constraints clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
@@ -56,7 +58,10 @@ check: setup ## Check what tritonserver would load from model_repository/
 bench: setup-dev ## Measure tridet beside two other ways to serve; prints the tables of docs/performance.md
 	@$(BIN)/python tools/bench.py $(ARGS)
 
-test: setup-dev setup-rtx setup-build ## Run all tests, the real tritonserver included
+stream-demo: setup-dev setup-cameras ## Two RTSP cameras through the default detector; leaves the live page in out/stream-demo
+	@$(BIN)/python tools/stream_demo.py
+
+test: setup-dev setup-rtx setup-build setup-cameras ## Run all tests, the real tritonserver included
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: setup-dev ## Check style and types
@@ -76,9 +81,12 @@ setup-rtx: .venv/.rtx ## Install TensorRT for RTX as well
 
 setup-build: .venv/.build ## Install the build tools as well: PyTorch, Ultralytics, ModelOpt, Polygraphy
 
+setup-cameras: ## Install a browser and GStreamer's RTSP server (Debian packages), which the tests and stream-demo use
+	@tools/install_cameras.sh
+
 constraints: setup-dev ## Pin the newest versions that pyproject.toml allows
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --extra server --extra rtx \
-		--extra build --extra stream --extra dev --no-header --no-annotate pyproject.toml --output-file constraints.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --extra server --extra stream \
+		--extra rtx --extra build --extra dev --no-header --no-annotate pyproject.toml --output-file constraints.txt
 
 clean: ## Remove what was made, but not .venv
 	rm -rf out runs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -95,7 +103,8 @@ distclean: clean ## Remove .venv too
 
 .venv/.server: .venv/pyvenv.cfg pyproject.toml constraints.txt
 	@echo "Installing the client and the local server (about a minute)"
-	@$(INSTALL) --editable '.[server]'
+	@$(INSTALL) --editable '.[server,stream]'
+	@$(INSTALL) --no-deps '$(TRACKERS)'
 	@$(call FIX_OPENCV)
 	@touch $@
 

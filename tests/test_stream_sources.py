@@ -12,6 +12,7 @@ from tridet import InvalidInput
 from tridet._stream.config import load_config
 from tridet._stream.redaction import redact
 from tridet._stream.sources import parse_source, with_unique_names
+from tridet._stream.zones import Areas, parse_line, parse_zone
 
 
 @pytest.mark.parametrize(
@@ -134,10 +135,14 @@ location = "rtsp://admin:${CAM_PASSWORD}@10.0.0.7/door"
 name = "door"
 max_fps = 5
 read_timeout_s = 20.0
+zones = { gate = [0.1, 0.1, 0.9, 0.1, 0.5, 0.9] }
 
 [[source]]
 location = "boards/a.mp4"
 policy = "latest"
+
+[source.lines]
+belt = [320, 0, 320, 480]
 """
 YAML = """
 source:
@@ -145,8 +150,10 @@ source:
     name: door
     max_fps: 5
     read_timeout_s: 20.0
+    zones: {gate: [0.1, 0.1, 0.9, 0.1, 0.5, 0.9]}
   - location: boards/a.mp4
     policy: latest
+    lines: {belt: [320, 0, 320, 480]}
 """
 
 
@@ -157,6 +164,8 @@ def test_toml_and_yaml_say_the_same(tmp_path, monkeypatch):
     assert door.location == "rtsp://admin:s3cr3t@10.0.0.7/door"
     assert board.location == str(tmp_path / "boards/a.mp4")
     assert (board.name, board.policy) == ("a.mp4", "latest")
+    assert door.areas == Areas(zones=(parse_zone("gate=0.1,0.1,0.9,0.1,0.5,0.9"),))
+    assert board.areas == Areas(lines=(parse_line("belt=320,0,320,480"),))
     assert load_config(write(tmp_path, "cameras.yml", YAML)) == [door, board]
 
 
@@ -187,6 +196,21 @@ def test_toml_and_yaml_say_the_same(tmp_path, monkeypatch):
             "a.toml",
             "[[source]]\nlocation = 'b.mp4'\n[[source]]\nlocation = 'c/b.mp4'",
             "name: expected unique names, got 'b.mp4' twice or more",
+        ),
+        (
+            "a.toml",
+            "[[source]]\nlocation = 'a.mp4'\nzones = [0, 0, 1, 1, 1, 0]",
+            "source 1: zones: expected a table of names to numbers, got list",
+        ),
+        (
+            "a.toml",
+            "[[source]]\nlocation = 'a.mp4'\nlines = { belt = 3 }",
+            "source 1: lines.belt: expected numbers, got int",
+        ),
+        (
+            "a.toml",
+            "[[source]]\nlocation = 'a.mp4'\nlines = { belt = [0, 0, 1] }",
+            "source 1: line belt: ",
         ),
         ("a.json", "{}", "expected a file *.toml, *.yaml or *.yml"),
     ],

@@ -55,7 +55,7 @@ def prepare(server: Server, options: dict[str, Any]) -> Run:
     outputs = _taken(Outputs, options)
     sources = _sources(_taken(_Inputs, options))
     areas = _taken(_Areas, options)
-    analysis = analysis_from(areas.track, areas.zones, areas.lines)
+    analysis = analysis_from(areas.track, areas.zones, areas.lines, sources)
     options["timeout_s"] = server.timeout_s
     limits = _taken(Limits, options)
     settings = {"timeout_s": server.timeout_s, "tls": server.tls, **options}
@@ -66,7 +66,10 @@ def prepare(server: Server, options: dict[str, Any]) -> Run:
     context = Context(
         sources,
         labels,
-        [parse_zone(text).name for text in areas.zones],
+        [
+            *(parse_zone(text).name for text in areas.zones),
+            *(zone.name for source in sources for zone in source.areas.zones),
+        ],
         analysis.draw,
         snapshots=lambda: pipeline.snapshots(),  # made below, of these
         stop=lambda: pipeline.stop(),

@@ -41,13 +41,18 @@ def sources_from(locations: Iterable[Location], **options: Any) -> list[Source]:
     return with_unique_names(sources)
 
 
-def analysis_from(track: bool, zones: Iterable[str], lines: Iterable[str]) -> Analysis:
+def analysis_from(
+    track: bool, zones: Iterable[str], lines: Iterable[str], sources: Iterable[Source] = ()
+) -> Analysis:
     """Return what tracks and counts, from texts as ``parse_zone`` and ``parse_line`` take them.
+
+    ``sources`` may bring zones and lines of their own.
 
     Raises:
         InvalidInput: one of them is not acceptable, or the tracking library is missing.
     """
-    return Analysis(track, map(parse_zone, zones), map(parse_line, lines))
+    own = {source.name: source.areas for source in sources}
+    return Analysis(track, map(parse_zone, zones), map(parse_line, lines), own)
 
 
 def pipeline_of(

@@ -12,15 +12,17 @@ from typing import Any
 from tridet._exceptions import InvalidInput
 from tridet._stream.redaction import redact
 from tridet._stream.sources import OPTIONS, Source, parse_source
+from tridet._stream.zones import Areas, line_from_numbers, zone_from_numbers
 
+_AREAS = ("zones", "lines")
 _SUFFIXES = (".toml", ".yaml", ".yml")
 
 
 def load_config(path: str | Path) -> list[Source]:
     """Read the sources of a file; relative paths in it start at its folder.
 
-    It holds a list ``source`` of tables (TOML: ``[[source]]``), each with a ``location`` and any
-    options of ``parse_source``.
+    It holds a list ``source`` of tables (TOML: ``[[source]]``), each with a ``location``, any
+    options of ``parse_source``, and ``zones`` and ``lines``: tables of a name to its numbers.
 
     Raises:
         InvalidInput: no such file, not TOML or YAML, an unknown key, a wrong value, no source, two
@@ -91,17 +93,30 @@ def _tables(content: Any, path: Path) -> list[Any]:
 def _source(table: Any, folder: Path) -> Source:
     if not isinstance(table, dict):
         raise InvalidInput(f"expected a table, got {_kind(table)}")
-    if unknown := [key for key in table if key not in ("location", *OPTIONS)]:
-        raise InvalidInput(
-            f"{unknown[0]}: unknown key, expected one of location, {', '.join(OPTIONS)}"
-        )
+    keys = ("location", *OPTIONS, *_AREAS)
+    if unknown := [key for key in table if key not in keys]:
+        raise InvalidInput(f"{unknown[0]}: unknown key, expected one of {', '.join(keys)}")
     if "location" not in table:
         raise InvalidInput("location: required key is missing")
-    options = {key: value for key, value in table.items() if key != "location"}
-    source = parse_source(table["location"], **options)
+    options = {key: value for key, value in table.items() if key in OPTIONS}
+    source = replace(parse_source(table["location"], **options), areas=_areas(table))
     if source.scheme is None and not source.is_device:
         return replace(source, location=str(folder / source.location))
     return source
+
+
+def _areas(table: dict[str, Any]) -> Areas:
+    named = {kind: table.get(kind, {}) for kind in _AREAS}
+    for kind, areas in named.items():
+        if not isinstance(areas, dict):
+            raise InvalidInput(f"{kind}: expected a table of names to numbers, got {_kind(areas)}")
+        for name, numbers in areas.items():
+            if not isinstance(numbers, list):
+                raise InvalidInput(f"{kind}.{name}: expected numbers, got {_kind(numbers)}")
+    return Areas(
+        tuple(zone_from_numbers(name, numbers) for name, numbers in named["zones"].items()),
+        tuple(line_from_numbers(name, numbers) for name, numbers in named["lines"].items()),
+    )
 
 
 def _kind(value: Any) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from tridet._exceptions import InvalidInput
 from tridet._stream.redaction import redact
+from tridet._stream.zones import Areas
 
 Policy: TypeAlias = Literal["latest", "all"]
 RtspTransport: TypeAlias = Literal["tcp", "udp"]
@@ -48,6 +49,8 @@ class Source:
     """Give a live source up after so many failed attempts in a row; None never does."""
     hwaccel: str = "none"
     """Where frames are decoded: ``none``, ``auto`` or an FFmpeg device such as ``cuda``."""
+    areas: Areas = field(default_factory=Areas)
+    """Zones and lines of this source alone."""
 
     @property
     def address(self) -> str:
