@@ -26,14 +26,9 @@ from bench_pipelines.summary import (
     targets,
 )
 from bench_pipelines.tables import Table, round_trip_tables, target_table
-from bench_pipelines.triton_stats import (
-    StepTime,
-    difference,
-    outside_detector_ms,
-    snapshot_from_response,
-    total,
-)
+from bench_pipelines.triton_stats import outside_detector_ms, total
 from bench_pipelines.worker import Burst
+from tridet._bench.triton_stats import StepTime, difference, snapshot_from_response
 from tridet_build.steps.suppression import Thresholds, suppress
 from tritonclient.grpc import service_pb2
 

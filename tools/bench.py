@@ -23,7 +23,6 @@ import click
 import tritonclient.grpc as triton
 from bench_pipelines.errors import BenchError
 from bench_pipelines.frames import SIZES, write_frames
-from bench_pipelines.machine import OtherLoad, this_machine
 from bench_pipelines.measure import Case, opened, run_cases, summarize
 from bench_pipelines.real import run_real, write_real_repository
 from bench_pipelines.repository import write_repository
@@ -39,6 +38,7 @@ from bench_pipelines.tables import (
 )
 from rich.console import Console
 from serve import LocalServer, ServeError
+from tridet._bench.machine import OtherLoad, this_machine
 
 _ROOT = Path(__file__).resolve().parents[1]
 _DEFAULT_MODEL = Path("models/pcb")
@@ -162,7 +162,7 @@ def _run(
         goals.append(real_target(real))
     if goals:
         show(target_table(goals))
-    machine = this_machine(triton_version)
+    machine = this_machine(triton_version, ("onnxruntime",))
     command = shlex.join(["python", "tools/bench.py", *sys.argv[1:]])
     others = load.cores()
     facts = preamble(machine, command, others, settings["rounds"])

@@ -11,6 +11,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from tridet import __version__
+from tridet._bench.command import bench
 from tridet._cli_options import Server, detector_options, server_options
 from tridet._cli_stream import stream
 from tridet._exceptions import TridetError
@@ -146,6 +147,7 @@ def completion(shell: str) -> None:
 
 
 cli.add_command(stream)
+cli.add_command(bench)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -11,7 +12,8 @@ def process_tree(pid: int) -> list[int]:
     found = [pid]
     for parent in found:
         for task in Path(f"/proc/{parent}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text().split()]
+            with suppress(FileNotFoundError):  # a thread that has just ended
+                found += [int(child) for child in (task / "children").read_text().split()]
     return found
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+from tridet._bench.frames import synthetic_frame
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -16,13 +16,9 @@ _COUNT = 3
 
 
 def frames(size: str) -> list[UInt8Array]:
-    """Return some frames, each uint8 [h, w, 3] BGR.
-
-    Smooth shapes under mild sensor noise: JPEG takes as long for them as for photographs, which it
-    would not for flat grey or for white noise.
-    """
+    """Return some frames, each uint8 [h, w, 3] BGR."""
     width, height = SIZES[size]
-    return [_frame(width, height, seed) for seed in range(_COUNT)]
+    return [synthetic_frame(width, height, seed) for seed in range(_COUNT)]
 
 
 def write_frames(folder: Path) -> None:
@@ -39,13 +35,3 @@ def read_frames(folder: Path, size: str) -> list[UInt8Array]:
     """
     mapped = np.load(folder / f"{size}.npy", mmap_mode="c")
     return list(np.asarray(mapped, np.uint8))
-
-
-def _frame(width: int, height: int, seed: int) -> UInt8Array:
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(30, 226, (9, 16, 3), dtype=np.uint8)
-    detail = rng.integers(0, 41, (height // 8, width // 8, 3), dtype=np.uint8)
-    picture = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    picture = cv2.add(picture, cv2.resize(detail, (width, height), interpolation=cv2.INTER_LINEAR))
-    noise = rng.integers(0, 7, (height, width, 3), dtype=np.uint8)
-    return np.asarray(cv2.subtract(picture, noise), np.uint8)

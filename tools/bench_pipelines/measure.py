@@ -13,19 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import tritonclient.grpc as triton
 from serve import LocalServer
+from tridet._bench.triton_stats import Snapshot, StepTime, difference, snapshot_from_response
 
 from bench_pipelines.clients import DETECTORS, PIPELINES, STEPS
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
 from bench_pipelines.errors import BenchError
 from bench_pipelines.summary import CaseSummary, percentile
-from bench_pipelines.triton_stats import (
-    Snapshot,
-    StepTime,
-    difference,
-    outside_detector_ms,
-    snapshot_from_response,
-    total,
-)
+from bench_pipelines.triton_stats import outside_detector_ms, total
 from bench_pipelines.worker import Burst, Worker
 
 MAX_BOX_ERROR_PX = 0.5

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.table import Table as RichTable
+from tridet._bench.machine import Machine
 
-from bench_pipelines.machine import Machine
 from bench_pipelines.summary import CaseSummary, RealSummary, Target
 
 

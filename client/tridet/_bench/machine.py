@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("tridet", "tritonclient", "grpcio", "numpy", "opencv-python", "onnxruntime")
+_PACKAGES = ("tridet", "tritonclient", "grpcio", "numpy", "opencv-python")
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,12 @@ class Machine:
     versions: dict[str, str]
 
 
-def this_machine(triton_version: str) -> Machine:
-    """Describe this machine; the caller knows the server's version."""
-    versions = {"python": platform.python_version(), "tritonserver": triton_version}
-    for package in _PACKAGES:
+def this_machine(triton_version: str | None, more_packages: Sequence[str] = ()) -> Machine:
+    """Describe this machine; the caller knows the server's version, None without a server."""
+    versions = {"python": platform.python_version()}
+    if triton_version is not None:
+        versions["tritonserver"] = triton_version
+    for package in (*_PACKAGES, *more_packages):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
@@ -49,6 +52,13 @@ def machine_busy_s() -> float:
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     )
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def busy_cores(for_s: float) -> float:
+    """Return the mean number of cores that are busy from now on, after that many seconds."""
+    busy_s, wall_s = machine_busy_s(), time.monotonic()
+    time.sleep(for_s)
+    return (machine_busy_s() - busy_s) / (time.monotonic() - wall_s)
 
 
 class OtherLoad:
