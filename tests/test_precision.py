@@ -191,8 +191,8 @@ def test_an_exclusion_of_nothing_is_refused(weights: Path, entry: str, complaint
 def test_missing_modelopt_is_one_line_with_the_cure(
     monkeypatch: pytest.MonkeyPatch, weights: Path, images: list[Path], tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(sys.modules, "modelopt", None)
-    monkeypatch.setitem(sys.modules, "modelopt.onnx", None)
+    for name in ("", ".onnx", ".onnx.autocast", ".onnx.quantization"):
+        monkeypatch.setitem(sys.modules, f"modelopt{name}", None)
     out = tmp_path / "out.onnx"
     for convert in (
         lambda: to_fp16(weights, out, input_size=32),

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
+import PIL.Image
 
 from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import BuildError, ExportError
@@ -165,7 +166,11 @@ def _plain(source: str, sizes: Sizes, opset: int, nms_free: bool) -> _Plain:
     # Unless asked to, Ultralytics must not install packages; it would even those a pickle names.
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     ultralytics = _package("ultralytics")
-    with _quiet(), tempfile.TemporaryDirectory(prefix="tridet-export-") as folder:
+    with (
+        _own_pillow(),
+        _quiet(),
+        tempfile.TemporaryDirectory(prefix="tridet-export-") as folder,
+    ):
         try:
             yolo = ultralytics.YOLO(source)
         except Exception as error:
@@ -292,6 +297,19 @@ def _versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
+
+
+@contextlib.contextmanager
+def _own_pillow() -> Iterator[None]:
+    """Undo that Ultralytics replaces Pillow's ``open`` for the whole process.
+
+    Its own wants a package for HEIF whenever a file is not an image, and later stages decode too.
+    """
+    original = PIL.Image.open
+    try:
+        yield
+    finally:
+        PIL.Image.open = original
 
 
 @contextlib.contextmanager
