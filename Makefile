@@ -9,6 +9,8 @@ SOURCES ?= models/pcb/samples
 # Of `make plan`: a folder in MODELS, and fp32, fp16 or int8 in place of what its manifest says.
 MODEL ?= pcb
 PRECISION ?=
+# Of `make eval` and `make check-data`.
+DATA ?= data/boards/data.yaml
 # How many boards `make boards` draws to calibrate with, and how many to judge with.
 BOARDS ?= 500
 ARGS ?=
@@ -20,7 +22,7 @@ WITH_PRECISION = $(if $(PRECISION),--precision $(PRECISION))
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo stream-demo test lint format serve detect bench repository plans plan check-plans boards check setup setup-dev setup-rtx setup-build setup-cameras constraints clean distclean
+.PHONY: help demo stream-demo eval check-data test lint format serve detect bench repository plans plan check-plans boards check setup setup-dev setup-rtx setup-build setup-cameras constraints clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
@@ -57,6 +59,12 @@ check: setup ## Check what tritonserver would load from model_repository/
 
 bench: setup-dev ## Measure tridet beside two other ways to serve; prints the tables of docs/performance.md
 	@$(BIN)/python tools/bench.py $(ARGS)
+
+eval: setup-dev ## Evaluate MODEL on DATA (YOLO data.yaml or COCO) through the server that `make serve` runs
+	@$(BIN)/python tools/evaluate.py "$(DATA)" --model "$(MODEL)" $(ARGS)
+
+check-data: setup-dev ## Check the data set DATA before training: labels, balance, sizes, leaks between splits
+	@$(BIN)/python tools/check_dataset.py "$(DATA)" $(ARGS)
 
 stream-demo: setup-dev setup-cameras ## Two RTSP cameras through the default detector; leaves the live page in out/stream-demo
 	@$(BIN)/python tools/stream_demo.py

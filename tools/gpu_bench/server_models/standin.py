@@ -1,0 +1,63 @@
+"""Triton step ``<name>_detector`` of the GPU benchmark: a stand-in for a TensorRT plan.
+
+PyTorch, because TensorRT cannot be installed on the machine that is measured. One execute call
+makes one batch: each frame is copied once, into pinned memory; one upload, one CUDA graph, one
+download.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import triton_python_backend_utils as pb_utils
+from standin_network import Graph, network_from
+from tridet_contract import BOXES, CLASS_IDS, IMAGES, SCORES
+
+_OUTPUTS = (BOXES, SCORES, CLASS_IDS)
+
+
+class TritonPythonModel:
+    """Adapter; see ``standin_network`` for the work."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        config = json.loads(args["model_config"])
+        parameters = {k: v["string_value"] for k, v in config["parameters"].items()}
+        torch.set_num_threads(int(parameters["copy_threads"]))
+        folder = Path(args["model_repository"]) / args["model_version"]
+        network = network_from(folder / "trunk.pt", parameters["device"])
+        # Descending, so that the largest finds memory in one piece.
+        sizes = sorted(json.loads(parameters["batches"]), reverse=True)
+        self._graphs = {size: Graph(network, size) for size in sizes}
+        # For the benchmark: executions, frames, seconds of gather, upload, compute and answer.
+        self._spent = np.memmap(folder / f"spent-{os.getpid()}", np.float64, "w+", shape=(6,))
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        started = time.perf_counter()
+        # DLPack, so that neither side copies and NumPy's version does not matter to PyTorch.
+        parts = [
+            torch.from_dlpack(pb_utils.get_input_tensor_by_name(request, IMAGES).to_dlpack())
+            for request in requests
+        ]
+        frames = sum(len(part) for part in parts)
+        graph = self._graphs[min(size for size in self._graphs if size >= frames)]
+        torch.cat(parts, out=graph.host[:frames])
+        gathered = time.perf_counter()
+        outputs, upload_s = graph.run(frames)
+        computed = time.perf_counter()
+        responses, start = [], 0
+        for part in parts:
+            rows = slice(start, start + len(part))
+            start = rows.stop
+            tensors = [
+                pb_utils.Tensor(name, output[rows].numpy())
+                for name, output in zip(_OUTPUTS, outputs, strict=True)
+            ]
+            responses.append(pb_utils.InferenceResponse(tensors))
+        answer_s = time.perf_counter() - computed
+        gather_s, compute_s = gathered - started, computed - gathered - upload_s
+        self._spent += (1, frames, gather_s, upload_s, compute_s, answer_s)
+        return responses
