@@ -80,7 +80,10 @@ def test_another_report_is_an_error(text):
 
 def stand_in(folder: Path, lines: str) -> Path:
     program = folder / "perf_analyzer"
-    program.write_text(f"#!{sys.executable}\nimport sys\n{lines}\n")
+    script = program.with_suffix(".py")
+    script.write_text(f"import sys\n{lines}\n")
+    # Not Python in the first line: its path may hold a blank.
+    program.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{script}' \"$@\"\n")
     program.chmod(0o755)
     return program
 
