@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from stub_onnx import write_detector
 from tridet_build._cli import cli
 from tridet_build.manifest import load_manifests
+from tridet_build.plan.runtime import use_rtx
 from tridet_build.repository import write
 
 EXPORT_AT = ["export", "none.pt", "--out", "x.onnx", "--imgsz"]
@@ -44,7 +45,11 @@ def test_check_of_a_rendered_repository(tmp_path: Path) -> None:
     assert "model.plan" in result.output
 
 
-def test_one_failing_detector_does_not_stop_the_others(tmp_path: Path) -> None:
+def test_one_failing_detector_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYGRAPHY_USE_TENSORRT_RTX", "1")
+    use_rtx()
     write_detector(tmp_path / "bad", batch=1)
     write_detector(tmp_path / "good")
     result = CliRunner().invoke(

@@ -3,6 +3,8 @@
 import io
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -83,15 +85,18 @@ def test_weights_that_are_no_onnx_are_exported_once(
         out.parent.mkdir(parents=True, exist_ok=True)
         write_stub(out, metadata={"names": "{0: 'hole', 1: 'spur', 2: 'short'}"})
         names = ("layout", "rows", "labels", "opset", "sha256", "nodes_before", "nodes_after")
-        rest = dict.fromkeys((*names, "simplifier", "tools", "notes"))
+        rest = dict.fromkeys((*names, "simplifier", "tools"))
+        rest["notes"] = ("not simplified by onnxsim",)
         return ExportReport(weights_sha256="ab" * 32, weights_bytes=7, **rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(chain, "export_onnx", export)
     weights = tmp_path / "one" / "best.pt"
     weights.write_bytes(b"checkpoint")
     manifest = replace(detector, weights=weights, labels=())
+    said: list[str] = []
     for _ in range(2):
-        ready = chain.prepare(manifest, stages(tmp_path))
+        ready = chain.prepare(manifest, stages(tmp_path, said))
+    assert said.count("note: not simplified by onnxsim") == 1
     assert ready.manifest.labels == ("hole", "spur", "short")
     assert ready.summary()["weights"] == "best.pt"
     assert ready.summary()["onnx_sha256"] != ready.summary()["weights_sha256"]
@@ -150,7 +155,7 @@ def converters(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def to_int8(source: Path, out: Path, **_: Any) -> SimpleNamespace:
         calls.append("int8")
         convert(source, out, 0.2)
-        used = {"images_sha256": "cd" * 32, "samples": 3, "method": "entropy"}
+        used = {"images_sha256": "cd" * 32, "samples": 3, "method": "entropy", "unreadable": 1}
         return SimpleNamespace(calibration=used)
 
     monkeypatch.setattr(chain, "to_fp16", to_fp16)
@@ -198,13 +203,17 @@ def test_the_gate_stops_the_chain_every_time(
     detector: Manifest, images: Path, tmp_path: Path, converters: list[str]
 ) -> None:
     manifest = in_precision(detector, "int8", images)
-    for _ in range(2):
+    first: list[str] = []
+    for said in (first, []):
         with pytest.raises(GateFailedError, match=r"INT8: .* over the limit of 5.00%"):
-            chain.prepare(manifest, stages(tmp_path))
+            chain.prepare(manifest, stages(tmp_path, said))
     assert converters == ["int8"]
+    assert "note: 1 calibration images cannot be read, left out" in first
     # Whoever accepts the loss says so in the manifest.
+    said: list[str] = []
     lenient = replace(manifest, gate=replace(manifest.gate, max_changed=1.0))
-    ready = chain.prepare(lenient, stages(tmp_path))
+    ready = chain.prepare(lenient, stages(tmp_path, said))
+    assert said == ["int8: unchanged, skipped", "gate-int8 …"]
     assert ready.calibration is not None
     assert ready.calibration.images == 3
     assert ready.gates["precision"].limits == {"changed": 1.0}
@@ -376,6 +385,24 @@ def test_check_compiles_every_precision_and_keeps_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_no_tensorrt_is_said_before_anything_is_made(tmp_path: Path) -> None:
+    write_detector(tmp_path / "one")
+    program = (
+        "import sys; sys.modules['tensorrt'] = None; from tridet_build._cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "plans", tmp_path / "one", "--work", tmp_path / "work"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "a plan needs Polygraphy and TensorRT, found no tensorrt" in line
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.usefixtures("rtx")
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from tridet_build._exceptions import BuildError
-from tridet_build.stages import Stages, sha256_of_all
+from tridet_build._hashes import sha256_of_all
+from tridet_build.stages import Stages
 
 
 class Workshop:

@@ -91,15 +91,17 @@ def plans(
     from tridet_build.deliver import compile_only, deliver
     from tridet_build.gate.judge import GateFailedError
     from tridet_build.gate.report import gate_table
-    from tridet_build.plan.runtime import use_rtx
+    from tridet_build.plan.runtime import tensorrt, use_rtx
 
+    paths = manifest_paths(manifests, models)
     if dry:
         use_rtx()
+    tensorrt()  # miss it before a calibration of minutes, not after it
     table = Table("detector", "precision", "TensorRT", "bytes", "seconds", "outcome")
     ready: list[Prepared] = []
     failures: list[BuildError] = []
     taken: dict[str, Path] = {}
-    for path, precision in _jobs(manifest_paths(manifests, models), wishes, dry):
+    for path, precision in _jobs(paths, wishes, dry):
         try:
             detector = load_wished(path, replace(wishes, precision=precision))
             if taken.setdefault(detector.name, path) != path:

@@ -12,6 +12,7 @@ from typing import Final
 import onnx
 
 from tridet_build._exceptions import GateError, PrecisionError
+from tridet_build._hashes import sha256_of, sha256_of_all
 from tridet_build.export import export_onnx
 from tridet_build.gate.detections import settings_of
 from tridet_build.gate.judge import gate
@@ -22,7 +23,7 @@ from tridet_build.precision.calibration import find_images
 from tridet_build.precision.convert import to_fp16, to_int8
 from tridet_build.precision.report import stored_precision
 from tridet_build.record import Calibration, File, Gate, record_file
-from tridet_build.stages import Done, Stages, sha256_of, sha256_of_all
+from tridet_build.stages import Done, Stages
 
 _POINTS: Final = 100
 
@@ -106,6 +107,8 @@ def _export(manifest: Manifest, out: Path, stages: Stages) -> Done:
 
     def make() -> dict[str, str | int]:
         report = export_onnx(weights, out, input_size=sizes)
+        for note in report.notes:
+            stages.say(f"note: {note}")
         name = weights.with_suffix(".pt").name
         return asdict(File(name, report.weights_sha256, report.weights_bytes))
 
@@ -162,6 +165,8 @@ def _convert(manifest: Manifest, out: Path, stages: Stages, progress: Progress |
             progress=progress and progress("calibration"),
         )
         used = report.calibration or {}
+        if used["unreadable"]:
+            stages.say(f"note: {used['unreadable']} calibration images cannot be read, left out")
         return {
             "calibration": {
                 "sha256": used["images_sha256"],

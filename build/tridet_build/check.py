@@ -4,7 +4,6 @@ Each config parses and fits the model beside it, the steps of an ensemble exist 
 another, and the plans fit the machine. Reads only; says all that is wrong, not just the first.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from tridet import _contract as contract
 from tritonclient.grpc import model_config_pb2 as pb
 
 from tridet_build._exceptions import BuildError, CheckError
+from tridet_build._hashes import sha256_of
 from tridet_build.check_tensors import (
     config_tensors,
     differences,
@@ -221,15 +221,14 @@ def _plan(
             f"expected {record.plan.bytes} bytes, as in {RECORD_FILE}, got "
             f"{(version / PLAN).stat().st_size}; the two are of different builds",
         )
-    if served and record and (version / ONNX).is_file():
-        graph = hashlib.sha256((version / ONNX).read_bytes()).hexdigest()
-        if graph != record.graph.sha256:
-            yield Finding(
-                "error",
-                where,
-                f"built from another serving graph than the {ONNX} beside it; "
-                "`make plans` builds it again, and skips what is unchanged",
-            )
+    graph = version / ONNX
+    if served and record and graph.is_file() and sha256_of(graph) != record.graph.sha256:
+        yield Finding(
+            "error",
+            where,
+            f"built from another serving graph than the {ONNX} beside it; "
+            "`make plans` builds it again, and skips what is unchanged",
+        )
     if served and not fatal:
         yield from _plan_tensors(where, version / PLAN, config, sizes)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from tridet import _contract as contract
 from tridet_build import configs, machine
 from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import PlanError, RecordError
+from tridet_build._hashes import sha256_of
 from tridet_build.chain import Prepared
 from tridet_build.gate.detections import settings_of
 from tridet_build.manifest import Manifest
@@ -32,7 +33,7 @@ from tridet_build.record import (
     write_record,
 )
 from tridet_build.repository import VERSION, graph_of
-from tridet_build.stages import Stages, sha256_of
+from tridet_build.stages import Stages
 
 PLAN_FILE: Final = "model.plan"
 
@@ -122,7 +123,7 @@ def deliver(
         report = build_plan(
             graph,
             work,
-            PlanSettings(**{**vars(settings), "timing_cache": timing_cache}),
+            replace(settings, timing_cache=timing_cache),
             console=console,
             verbose=verbose,
         )
@@ -143,7 +144,7 @@ def deliver(
         "gpus": [asdict(gpu) for gpu in machine.gpus()],
         "images": [sha256_of(image) for image in images],
     }
-    done = stages.run("plan", _plain(inputs), work, make)
+    done = stages.run("plan", inputs, work, make)
     record = _record(prepared, graph, done.report, done.seconds)
     folder = root / configs.detector_name(manifest.name) / VERSION
     try:
@@ -203,8 +204,3 @@ def _record(
             "timings_s": {**prepared.timings_s, "plan": seconds},
         }
     )
-
-
-def _plain(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn paths, which JSON does not know, into text."""
-    return {key: str(value) if isinstance(value, dict) else value for key, value in inputs.items()}

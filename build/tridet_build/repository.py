@@ -6,7 +6,6 @@ nms/                    Python step, shared by all
 <name>/ <name>_encoded/ the ensembles that clients call, one pair per detector and per group
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +18,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tridet_build import configs, steps
 from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import RepositoryError
+from tridet_build._hashes import sha256_of
 from tridet_build.graph import serving_graph
 from tridet_build.groups import Group
 from tridet_build.manifest import Manifest
@@ -178,7 +178,7 @@ def _group(group: Group, builds: Builds = _NO_BUILDS) -> dict[str, bytes]:
 def _build(manifest: Manifest) -> Build:
     return {
         "weights": manifest.weights.name,
-        "weights_sha256": hashlib.sha256(manifest.weights.read_bytes()).hexdigest(),
+        "weights_sha256": sha256_of(manifest.weights),
     }
 
 

@@ -8,7 +8,7 @@ so that a stage which was cut off is done anew.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import BuildError
+from tridet_build._hashes import sha256_of
 
 Report: TypeAlias = dict[str, Any]
 
@@ -52,7 +53,7 @@ class Stages:
 
     def __init__(self, folder: Path, *, force: bool, say: Callable[[str], None]) -> None:
         self.folder = folder
-        self._force, self._say = force, say
+        self._force, self.say = force, say
 
     def run(
         self, name: str, inputs: Mapping[str, Any], out: Path, make: Callable[[], Report]
@@ -72,9 +73,9 @@ class Stages:
         note = self.folder / f"{name}.json"
         done = None if self._force else _read(note)
         if done and done.key == key and out.is_file() and sha256_of(out) == done.output_sha256:
-            self._say(f"{name}: unchanged, skipped")
+            self.say(f"{name}: unchanged, skipped")
             return done
-        self._say(f"{name} …")
+        self.say(f"{name} …")
         started = time.monotonic()
         report = make()
         done = Done(key, sha256_of(out), round(time.monotonic() - started, 2), report)
@@ -83,16 +84,6 @@ class Stages:
         except OSError as error:
             raise BuildError(f"{note}: cannot be written: {error.strerror}") from None
         return done
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def sha256_of_all(paths: Iterable[Path]) -> str:
-    """SHA-256 over those of several files, whatever their names and order."""
-    return hashlib.sha256("\n".join(sorted(map(sha256_of, paths))).encode()).hexdigest()
 
 
 def _read(note: Path) -> Done | None:

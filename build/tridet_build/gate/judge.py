@@ -4,7 +4,6 @@ Both run as they are served, in ONNX Runtime on real images; what is compared is
 where there are labels, never tensors.
 """
 
-import hashlib
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from typing import Final
 
 from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import GateError
+from tridet_build._hashes import sha256_of, sha256_of_all
 from tridet_build.gate.detections import Found, Settings, compare, detect
 from tridet_build.gate.report import (
     LIMITS,
@@ -114,9 +114,9 @@ def gate(
     worst = worst_image(mine, comparison)
     report = GateReport(
         precision=precision,
-        reference_sha256=_sha256(reference),
-        variant_sha256=_sha256(variant),
-        images_sha256=_digest(images),
+        reference_sha256=sha256_of(reference),
+        variant_sha256=sha256_of(variant),
+        images_sha256=sha256_of_all(images),
         conf=settings.thresholds.conf,
         comparison=comparison,
         reference_map=scores[0],
@@ -162,11 +162,3 @@ def _save(folder: Path, files: dict[str, bytes]) -> None:
             write_atomically(folder / name, content)
         except OSError as error:
             raise GateError(f"{folder / name}: cannot be written: {error.strerror}") from None
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _digest(images: Sequence[Path]) -> str:
-    return hashlib.sha256("\n".join(sorted(map(_sha256, images))).encode()).hexdigest()

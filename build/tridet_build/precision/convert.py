@@ -27,6 +27,7 @@ from onnx import TensorProto
 
 from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import PrecisionError
+from tridet_build._hashes import sha256_of
 from tridet_build.axes import fix_size, infer_shapes
 from tridet_build.precision import calibration
 from tridet_build.precision.calibration import Calibration
@@ -158,7 +159,7 @@ def to_int8(
     with clock.step("images"):
         chosen = calibration.choose(images, samples, minimum=minimum, max_pixels=max_pixels)
     settings = {
-        "model": _sha256(source.read_bytes()),
+        "model": sha256_of(source),
         "images": sorted(chosen.sha256),
         "input_size": sizes.opt,
         "method": method,
@@ -303,7 +304,7 @@ def _write(
         ) from None
     report = PrecisionReport(
         precision=precision,
-        source_sha256=_sha256(source.read_bytes()),
+        source_sha256=sha256_of(source),
         sha256="",
         size_bytes=0,
         **histograms(model),
@@ -318,7 +319,7 @@ def _write(
         write_atomically(out, content)
     except OSError as error:
         raise PrecisionError(f"{out}: cannot be written: {error.strerror}") from None
-    return replace(report, sha256=_sha256(content), size_bytes=len(content))
+    return replace(report, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
 
 
 def _calibration_record(
@@ -341,10 +342,6 @@ def _versions(packages: Sequence[str]) -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _one_line(error: Exception) -> str:
