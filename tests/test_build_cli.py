@@ -53,7 +53,11 @@ def test_one_failing_detector_does_not_stop_the_others(
     write_detector(tmp_path / "bad", batch=1)
     write_detector(tmp_path / "good")
     result = CliRunner().invoke(
-        cli, ["plans", "--models", str(tmp_path), "--out", str(tmp_path / "out")]
+        cli,
+        [
+            *("plans", "--models", str(tmp_path), "--out", str(tmp_path / "out")),
+            *("--work", str(tmp_path / "work")),
+        ],
     )
     assert result.exit_code == 1
     assert "bad" in result.output
