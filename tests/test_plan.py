@@ -17,7 +17,7 @@ import pytest
 from onnx import numpy_helper, parser
 from rich.console import Console
 from tridet_build import machine
-from tridet_build._exceptions import PlanError
+from tridet_build._exceptions import OnnxError, PlanError
 from tridet_build.plan import file as plan_file
 from tridet_build.plan import layers as plan_layers
 from tridet_build.plan import progress as plan_progress
@@ -278,7 +278,15 @@ def test_progress_may_be_silent() -> None:
         ),
         (
             ["Error Code 1: Cuda Runtime (In getCC at /_src/a.cpp:130\n(cudaError 35))", "more"],
-            "Cuda Runtime (cudaError 35))",
+            "Cuda Runtime (cudaError 35)",
+        ),
+        (
+            [
+                "IRuntime::deserializeCudaEngine: Error Code 6: API Usage Error (The engine cannot "
+                "run on this GPU, which has compute capability 9.0. In check at /_src/r.cpp:84)"
+            ],
+            "API Usage Error (The engine cannot run on this GPU, which has compute capability "
+            "9.0.)",
         ),
     ],
 )
@@ -360,7 +368,7 @@ def test_bad_files(tmp_path: Path, content: bytes | None, complaint: str) -> Non
     path = tmp_path / "model.onnx"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(PlanError, match=complaint):
+    with pytest.raises(OnnxError, match=complaint):
         build_plan(path, None, SMALL)
 
 

@@ -168,8 +168,11 @@ def explained(errors: list[str]) -> str:
     """Make one line of TensorRT's errors: the first, without its place in NVIDIA's source."""
     if not errors:
         return "TensorRT gives no reason; --verbose shows its log"
-    first = re.sub(r"^\s*(\[[^\]]*\]\s*)?(Error Code \d+:\s*)?", "", errors[0])
-    line = re.sub(r"\s+", " ", re.sub(r"\(?\bIn \S+ at \S+:\d+\)?\s*", "", first)).strip()
+    first = re.sub(r"^\s*(\[[^\]]*\]\s*)?(\w+::\w+:\s*)?(Error Code \d+:\s*)?", "", errors[0])
+    line = re.sub(r"\bIn \S+ at [^\s:]+:\d+", "", first)
+    # The place stood in brackets, alone or with more.
+    line = re.sub(r"\(\s*\)|(?<=\()\s+|\s+(?=\))", "", line)
+    line = re.sub(r"\s+", " ", re.sub(r"\(\((.*)\)\)", r"(\1)", line)).strip()
     joined = " ".join(errors).lower()
     if "workspace" in joined or "could not find any implementation" in joined:
         line += " (often too small a workspace: raise or drop the limit)"

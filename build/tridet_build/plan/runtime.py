@@ -10,6 +10,7 @@ from typing import Any, Final
 from tridet_build._exceptions import PlanError
 from tridet_build.plan import file as plan_file
 from tridet_build.plan import layers as plan_layers
+from tridet_build.plan import progress as plan_progress
 
 _SILENT: Final = 1000  # above every severity of Polygraphy's logger
 
@@ -83,15 +84,21 @@ def load(plan: Path) -> Any:
 
 def load_bytes(trt: Any, content: bytes, name: Path) -> Any:
     """Deserialize a plan's bytes; ``name`` is for the error."""
-    from polygraphy.backend.trt import EngineFromBytes
+    from polygraphy.backend.trt import EngineFromBytes, get_trt_logger
     from polygraphy.exception import PolygraphyException
 
     with quiet(verbose=False):
+        runtime = trt.Runtime(get_trt_logger())
+        errors = plan_progress.recorder(trt)
+        runtime.error_recorder = errors
         try:
-            return EngineFromBytes(content)()
+            return EngineFromBytes(content, runtime=runtime)()
         except (PolygraphyException, RuntimeError, TypeError):
             inside = ".".join(map(str, content[24:28]))
             raise PlanError(
-                f"{name}: TensorRT {trt.__version__} cannot load it (built with {inside}): a plan "
-                "runs only on the version and kind of GPU that it was built with; build it here"
+                f"{name}: TensorRT {trt.__version__} cannot load it (built with {inside}): "
+                f"{plan_progress.explained(errors.errors)}; a plan runs only on the version and "
+                "kind of GPU that it was built with"
             ) from None
+        finally:
+            runtime.error_recorder = None
