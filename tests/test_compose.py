@@ -11,6 +11,10 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+from tritonserver_wheel._environment import ALLOCATOR  # noqa: E402
+
 COMPOSE = ROOT / "docker-compose.yml"
 TAG = "${TRITON_TAG:-26.06}"
 
@@ -54,6 +58,12 @@ def test_both_have_the_gpu(services: dict[str, Any]) -> None:
     for service in services.values():
         (device,) = service["deploy"]["resources"]["reservations"]["devices"]
         assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+
+
+def test_the_container_allocates_as_the_local_server_does(services: dict[str, Any]) -> None:
+    environment = services["triton"]["environment"]
+    found = {name: str(environment[name]) for name in environment if name.startswith("MALLOC_")}
+    assert found == ALLOCATOR
 
 
 def test_what_is_mounted_and_copied_exists(services: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ from serve import (  # noqa: E402
     ServeError,
 )
 from tritonserver_wheel import _checks, _folder  # noqa: E402
+from tritonserver_wheel._environment import ALLOCATOR  # noqa: E402
 from tritonserver_wheel._failures import startup_error, timeout_error  # noqa: E402
 from tritonserver_wheel._log import TritonLog, reason_from_triton  # noqa: E402
 
@@ -55,6 +56,7 @@ class TritonPythonModel:
             "prefix": sys.prefix,
             "first_path": os.path.realpath(sys.path[0] or os.getcwd()),
             "which": self.which,
+            "malloc": {k: v for k, v in os.environ.items() if k.startswith("MALLOC_")},
         }
         told = numpy.array([json.dumps(info).encode()], dtype=object)
         return [
@@ -383,18 +385,23 @@ def test_two_servers_serve_this_environment_and_leave_nothing(repository: Path) 
     named = CONFIG.replace("config.pbtxt", "configs/python.pbtxt")
     (repository / "echo" / "configs" / "python.pbtxt").write_text(named)
     lines: list[str] = []
+    mine = {"MALLOC_TRIM_THRESHOLD_": "1048576"}
     with (
-        LocalServer(repository, log=lines.append) as first,
+        LocalServer(repository, log=lines.append, environment=mine) as first,
         LocalServer(repository, model_config_name="other") as second,
     ):
         tokens = [token_of(each.http_url.removeprefix("http://")) for each in (first, second)]
         assert len({first.grpc_url, second.grpc_url, first.http_url, second.http_url}) == 4
-        for server, which in ((first, "configs/python.pbtxt"), (second, "config.pbtxt")):
+        for server, which, malloc in (
+            (first, "configs/python.pbtxt", {**ALLOCATOR, **mine}),
+            (second, "config.pbtxt", ALLOCATOR),
+        ):
             echoed, info = infer(server.grpc_url)
             assert echoed == [1.5, -2.0, 3.0]
             assert info["cv2"] == cv2.__file__
             assert info["numpy"] == np.__version__
             assert info["prefix"] == sys.prefix
+            assert info["malloc"] == malloc  # of the server, whose child the model is
             assert info["which"] == which  # its configs/NAME.pbtxt, or config.pbtxt without one
             assert "tridet-serve-" in info["first_path"]  # not the working folder of the caller
             assert server.models() == {"echo": "READY"}

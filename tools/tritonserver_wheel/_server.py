@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import IO
 
 from ._checks import Wheel, check_machine, check_port, check_repository, free_ports
+from ._environment import server_environment
 from ._errors import PortTakenError, ServeError, ServerExitedError
 from ._failures import OPTIONS, startup_error, timeout_error
 from ._folder import (
@@ -245,7 +246,7 @@ class LocalServer:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
-                    env=self._server_environment(folder),
+                    env=server_environment(folder, self._environment),
                     # The stub puts its working folder first on sys.path: let it be one of ours.
                     cwd=folder,
                     pass_fds=(theirs.fileno(), lock),
@@ -293,20 +294,6 @@ class LocalServer:
             arguments.append("--model-control-mode=explicit")
             arguments += [f"--load-model={model}" for model in self._load]
         return [*arguments, *self._options]
-
-    def _server_environment(self, folder: Path) -> dict[str, str]:
-        environment = {**os.environ, **self._environment}
-        # The stub embeds Python and ignores PYTHONPATH and its like (measured: pybind11 starts an
-        # isolated interpreter). Its prefix comes from the first python3 on PATH, by the pyvenv.cfg
-        # beside that: so the models get this environment, its .pth files included.
-        environment["PATH"] = os.pathsep.join(
-            [str(Path(sys.prefix) / "bin"), environment.get("PATH", os.defpath)]
-        )
-        libraries = [str(folder / "libraries"), str(folder / "wheel")]
-        if environment.get("LD_LIBRARY_PATH"):
-            libraries.append(environment["LD_LIBRARY_PATH"])
-        environment["LD_LIBRARY_PATH"] = os.pathsep.join(libraries)
-        return environment
 
     def _read_log(self, stream: IO[str], log: TritonLog) -> None:
         with stream:
