@@ -25,9 +25,10 @@ from bench_pipelines.summary import (
     real_target,
     targets,
 )
-from bench_pipelines.tables import Table, round_trip_tables, target_table
+from bench_pipelines.tables import round_trip_tables, step_table, target_table
 from bench_pipelines.triton_stats import outside_detector_ms, total
 from bench_pipelines.worker import Burst
+from tridet._bench.table import Table
 from tridet._bench.triton_stats import StepTime, difference, snapshot_from_response
 from tridet_build.steps.suppression import Thresholds, suppress
 from tritonclient.grpc import service_pb2
@@ -154,6 +155,16 @@ def test_tables_name_the_reference() -> None:
     assert table.rows[1][:4] == ("tridet auto", "5.0", "10.0", "0.05")
     text = Table("T", ("a", "b"), [("x", "1")]).markdown()
     assert text.splitlines() == ["### T", "", "| a | b |", "| --- | ---: |", "| x | 1 |"]
+
+
+def test_two_text_columns_align_left_on_paper_and_in_a_terminal() -> None:
+    parts = ("success", "queue", "compute_input", "compute_infer", "compute_output")
+    table = step_table([case("naive", "4K", 100.0, steps={"nms": dict.fromkeys(parts, 0.0)})])
+    assert table.markdown().splitlines()[3:] == [
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| naive | nms | 0.00 | 0.00 | 0.00 | 0.00 | 0.00 |",
+    ]
+    assert [column.justify for column in table.rich().columns] == ["left"] * 2 + ["right"] * 5
 
 
 def test_cpu_time_of_a_process_tree() -> None:

@@ -1,5 +1,6 @@
 """The stages as commands: what a user types, sees, and gets as exit code."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,12 @@ def test_help_lists_every_stage_without_heavy_imports() -> None:
     for stage in (*single, "plans", "inspect", "repository", "check"):
         assert f"  {stage}" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_help_has_an_example(command: str) -> None:
+    result = CliRunner().invoke(cli, [command, "--help"])
+    assert f"    tridet-build {command}" in result.output.partition("Example")[2]
 
 
 def test_check_of_a_rendered_repository(tmp_path: Path) -> None:
@@ -80,6 +87,10 @@ def test_one_failing_detector_does_not_stop_the_others(
             ["sensitivity", "models/pcb", "models/pcb/pcb.onnx", "--images", "models/pcb/samples"],
             "models/pcb/pcb.onnx: expected Q/DQ pairs, found none",
         ),
+        (
+            ["sensitivity", "models/pcb", "none.onnx", "--images", "models/pcb/samples"],
+            "none.onnx: no such file",
+        ),
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], complaint: str) -> None:
@@ -88,3 +99,47 @@ def test_mistakes_are_one_line(arguments: list[str], complaint: str) -> None:
     (line,) = done.stderr.splitlines()
     assert line.startswith("tridet-build: error: ")
     assert complaint in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["plan"], "No such command 'plan'."),
+        (["plans", "--gpu"], "No such option"),
+        (["fp16", "models/pcb"], "Missing option '--out'. (see tridet-build fp16 --help)"),
+        (["gate", "models/pcb", "x.onnx", "--images", "x"], "Choose from: fp16, int8"),
+        (["inspect"], "Missing argument 'PLAN'. (see tridet-build inspect --help)"),
+        (["inspect", "x.plan", "--batch", "0"], "Invalid value for '--batch'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(arguments: list[str], complaint: str) -> None:
+    done = tridet_build(*arguments)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("tridet-build: error: ")
+    assert complaint in line
+
+
+def test_help_is_what_no_command_gives() -> None:
+    done = tridet_build()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: tridet-build [OPTIONS] [COMMAND]")
+
+
+def test_the_gate_names_what_it_leaves_out(tmp_path: Path) -> None:
+    """Even where the name looks like markup of the terminal's."""
+    shutil.copy("models/pcb/samples/board-black-640x480.jpg", tmp_path)
+    shutil.copy("models/pcb/samples/annotations.json", tmp_path)
+    broken = tmp_path / "[" / "red].jpg"
+    broken.parent.mkdir()
+    broken.write_bytes(b"half")
+    arguments = ("gate", "models/pcb", "models/pcb/pcb.onnx", "--precision", "fp16")
+    done = tridet_build(*arguments, "--images", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    note = done.stderr.splitlines()[0]
+    assert note.startswith(f"note: gate: 1 images cannot be read, left out: {broken}: ")
+    (tmp_path / "board-black-640x480.jpg").unlink()
+    done = tridet_build(*arguments, "--images", str(tmp_path))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "gate: expected 1 usable images or more, got 0; the first of 1 unreadable ones" in line

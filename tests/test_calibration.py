@@ -6,17 +6,15 @@ import numpy as np
 import onnxruntime
 import pytest
 from stub_onnx import write_stub
-from tridet_build._exceptions import CalibrationError
+from tridet_build._exceptions import CalibrationError, ImagesError
 from tridet_build.graph import serving_graph
+from tridet_build.images import find_images, letterboxed, shuffled, usable
 from tridet_build.precision.calibration import (
     Reader,
     choose,
-    find_images,
-    letterboxed,
     load_scales,
     planes_from_canvases,
     save_scales,
-    shuffled,
 )
 
 SETTINGS = {"model": "a", "images": ["b", "c"], "method": "entropy", "input_size": 64}
@@ -68,7 +66,7 @@ def test_finds_images_in_subfolders_but_no_hidden_ones(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("folder", "complaint"), [("", "expected images"), ("no", "a folder of")])
 def test_a_folder_without_images_is_refused(tmp_path: Path, folder: str, complaint: str) -> None:
-    with pytest.raises(CalibrationError, match=complaint):
+    with pytest.raises(ImagesError, match=complaint):
         find_images(tmp_path / folder)
 
 
@@ -102,7 +100,7 @@ def test_too_few_usable_images_stop_with_both_numbers(tmp_path: Path) -> None:
     images = write_images(tmp_path, 33)
     for path in images[:2]:
         path.write_bytes(b"")
-    with pytest.raises(CalibrationError) as caught:
+    with pytest.raises(ImagesError) as caught:
         choose(images, 500)
     message = str(caught.value)
     assert "expected 32 usable images or more, got 31" in message
@@ -110,6 +108,21 @@ def test_too_few_usable_images_stop_with_both_numbers(tmp_path: Path) -> None:
     assert "\n" not in message
     with pytest.raises(CalibrationError, match="samples: expected 32 or more, got 8"):
         choose(images, 8)
+
+
+def test_what_is_left_out_is_said_by_name_the_first_few_of_many(tmp_path: Path) -> None:
+    images = write_images(tmp_path, 9)
+    for path in images[1:8]:
+        path.write_bytes(b"half")
+    said: list[str] = []
+    chosen = usable(images, "gate", say=said.append)
+    assert chosen.images == (images[0], images[8])
+    (line,) = said
+    assert line.startswith(f"note: gate: 7 images cannot be read, left out: {images[1]}: ")
+    assert line.endswith("; and 2 more")
+    assert [str(path) in line for path in images[1:8]] == [True] * 5 + [False] * 2
+    usable(images, "gate", most=1, say=said.append)
+    assert len(said) == 1  # the first image will do: the others are not looked at
 
 
 def test_reader_feeds_one_image_a_time_and_can_begin_anew(tmp_path: Path) -> None:

@@ -17,17 +17,19 @@ from click.testing import CliRunner
 from onnx import numpy_helper
 from PIL import Image
 from stub_onnx import write_detector, write_stub
-from tridet_build import chain, deliver
+from tridet_build import chain, deliver, graph
 from tridet_build._cli import cli
 from tridet_build._exceptions import (
     BuildError,
-    CalibrationError,
     GateError,
     GraphError,
+    ImagesError,
+    OnnxError,
     PrecisionError,
 )
 from tridet_build.export import ExportReport
 from tridet_build.gate.judge import GateFailedError
+from tridet_build.graph import serving_graph
 from tridet_build.labels import labels_in
 from tridet_build.manifest import Manifest, load_manifest
 from tridet_build.plan.runtime import use_rtx
@@ -131,6 +133,12 @@ def test_labels_that_the_onnx_does_not_tell(
     assert "labels = [...]" in str(caught.value)
 
 
+def test_damaged_weights_are_named(detector: Manifest, tmp_path: Path) -> None:
+    detector.weights.write_bytes(b"half an ONNX")
+    with pytest.raises(OnnxError, match=r"weights\.onnx: not a readable ONNX model: "):
+        chain.prepare(detector, stages(tmp_path))
+
+
 # Precision and gate -------------------------------------------------------------------------------
 
 
@@ -219,12 +227,43 @@ def test_the_gate_stops_the_chain_every_time(
     assert ready.gates["precision"].limits == {"changed": 1.0}
 
 
+def test_an_image_that_cannot_be_read_does_not_stop_the_gate(
+    detector: Manifest,
+    images: Path,
+    tmp_path: Path,
+    converters: list[str],
+) -> None:
+    broken = images / "1.png"
+    broken.write_bytes(b"half")
+    said: list[str] = []
+    ready = chain.prepare(in_precision(detector, "fp16", images), stages(tmp_path, said))
+    assert converters == ["fp16"]
+    (line,) = [line for line in said if line.startswith("note: ")]
+    assert line.startswith(f"note: gate: 1 images cannot be read, left out: {broken}: ")
+    assert ready.gates["precision"].figures["images"] == 2
+    report = json.loads((tmp_path / "work" / "gate-fp16" / "gate.json").read_text())
+    assert [entry.partition(": ")[0] for entry in report["unreadable"]] == [str(broken)]
+    assert report["comparison"]["images"] == 2
+
+
+def test_a_gate_without_one_readable_image_stops_the_chain(
+    detector: Manifest, images: Path, tmp_path: Path, converters: list[str]
+) -> None:
+    for path in images.iterdir():
+        path.write_bytes(b"half")
+    complaint = "gate: expected 1 usable images or more, got 0; the first of 3 unreadable ones is"
+    with pytest.raises(ImagesError, match=complaint):
+        chain.prepare(in_precision(detector, "fp16", images), stages(tmp_path))
+    assert converters == ["fp16"]
+    assert not (tmp_path / "work" / "gate-fp16").exists()
+
+
 @pytest.mark.parametrize(
     ("precision", "folder", "error", "complaint"),
     [
         ("fp16", None, GateError, "FP16 is held against FP32 before it is served"),
         ("int8", None, GateError, "INT8 is held against FP32 before it is served"),
-        ("int8", "nowhere", CalibrationError, "expected a folder of images, found none"),
+        ("int8", "nowhere", ImagesError, "expected a folder of images, found none"),
     ],
 )
 def test_what_cannot_be_proved_is_not_made(
@@ -305,11 +344,13 @@ def test_what_is_not_proved_does_not_reach_the_repository(
     detector: Manifest, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the real TensorRT the plan is run before it is served; that part is played here."""
+    (images / "1.png").write_bytes(b"half")
     ready = chain.prepare(in_precision(detector, "fp32", images), stages(tmp_path))
     root = tmp_path / "repository"
     real = deliver.tensorrt()[0]
     monkeypatch.setattr(deliver, "tensorrt", lambda: (real, "tensorrt"))
     verified = []
+    said: list[str] = []
 
     def refuse(plan: Path, graph: Path, found: list[Path], *_: Any, **__: Any) -> None:
         verified.append((plan.name, graph.name, len(found)))
@@ -317,8 +358,9 @@ def test_what_is_not_proved_does_not_reach_the_repository(
 
     monkeypatch.setattr(deliver, "verify_plan", refuse)
     with pytest.raises(BuildError, match="differs from ONNX Runtime"):
-        deliver.deliver(ready, root, stages(tmp_path))
-    assert verified == [("model.plan", "one.onnx", 3)]
+        deliver.deliver(ready, root, stages(tmp_path, said))
+    assert said[0].startswith("note: verification: 1 images cannot be read, left out: ")
+    assert verified == [("model.plan", "one.onnx", 2)]
     assert not root.exists()
 
 
@@ -352,6 +394,30 @@ def test_plans_builds_what_it_can_and_says_what_failed(tmp_path: Path) -> None:
     again = invoke("plans", models / "good", "--out", out, "--work", tmp_path / "work")
     assert again.exit_code == 1
     assert (out / "good_detector" / "1" / "model.plan").read_bytes() == before
+
+
+@pytest.mark.usefixtures("rtx")
+@pytest.mark.parametrize("command", ["plans", "repository"])
+def test_the_serving_graph_is_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    write_detector(tmp_path / "models" / "one")
+    wrapped = []
+
+    def wrap(weights: Path, **settings: Any) -> onnx.ModelProto:
+        wrapped.append(weights.name)
+        return serving_graph(weights, **settings)
+
+    monkeypatch.setattr(graph, "serving_graph", wrap)
+    for _ in range(2):  # the second time there is a record to read
+        result = invoke(
+            *(command, "--models", tmp_path / "models", "--out", tmp_path / "out"),
+            *("--work", tmp_path / "work"),
+        )
+        assert result.exit_code == 0, result.output
+    assert wrapped == ["weights.onnx"] * 2
+    served = tmp_path / "out" / "one_detector" / "1" / "model.onnx"
+    assert served.read_bytes() == graph.graph_of(load_manifest(tmp_path / "models" / "one"))
 
 
 @pytest.mark.usefixtures("rtx")

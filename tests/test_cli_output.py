@@ -175,6 +175,14 @@ def test_completion(shell):
     assert "_TRIDET_COMPLETE" in out
 
 
+def test_a_missing_choice_is_one_line():
+    code, out, err = run_cli("completion")
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith("tridet: error: Missing argument")
+    assert line.endswith("Choose from: bash, zsh, fish (see tridet completion --help)")
+
+
 def test_completion_completes(tmp_path):
     (tmp_path / "script").write_text(run_cli("completion", "bash")[1])
     subprocess.run(["bash", "-n", tmp_path / "script"], check=True)

@@ -328,7 +328,9 @@ def test_missing_packages(
     if missing == "ultralytics":
         message = refused(tmp_path, weights)
         assert message.startswith(f"{weights}: ultralytics cannot be imported (")
-        assert message.endswith("); run: pip install 'tridet[build]'")
+        assert message.endswith(
+            "); run: pip install 'tridet[build]', or `make setup-build` in the repository"
+        )
     else:
         report = export_onnx(weights, tmp_path / "model.onnx", input_size=64)
         assert report.simplifier == "none"

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 from rich.console import Console
 from stub_onnx import write_stub
-from tridet_build._exceptions import GateError
+from tridet_build._exceptions import GateError, ImagesError
 from tridet_build.gate.detections import Found, Settings, box_ious, compare, detect, match
 from tridet_build.gate.judge import GateFailedError, gate, gate_table
 from tridet_build.gate.report import LIMITS, Limits, draw_worst, problems
@@ -198,7 +198,7 @@ def test_table_has_a_column_for_each_precision(images: list[Path], weights: Path
 
 
 def test_no_images_is_an_error(weights: Path) -> None:
-    with pytest.raises(GateError, match="expected real images, got none"):
+    with pytest.raises(ImagesError, match="gate: expected 1 usable images or more, got 0"):
         gate(weights, weights, precision="fp16", images=[], settings=SETTINGS)
 
 
@@ -216,6 +216,39 @@ def test_unreadable_image_names_the_file(images: list[Path], weights: Path) -> N
     images[1].write_bytes(b"nothing")
     with pytest.raises(GateError, match=r"1\.png: not an image"):
         detect(weights, images, SETTINGS)
+
+
+def test_unreadable_images_are_left_out_and_named(
+    images: list[Path], weights: Path, tmp_path: Path
+) -> None:
+    images[1].write_bytes(b"nothing")
+    said: list[str] = []
+    report = gate(
+        weights,
+        weights,
+        precision="fp16",
+        images=images,
+        settings=SETTINGS,
+        out=tmp_path / "out",
+        before=detect(weights, [images[0], *images[2:]], SETTINGS),
+        say=said.append,
+    )
+    assert report.comparison.images == 5
+    assert len(said) == 1
+    assert f"left out: {images[1]}: " in said[0]
+    assert json.loads((tmp_path / "out" / "gate.json").read_text())["unreadable"] == list(
+        report.unreadable
+    )
+    images[1].unlink()
+    others = gate(
+        weights,
+        weights,
+        precision="fp16",
+        images=[path for path in images if path.exists()],
+        settings=SETTINGS,
+    )
+    assert others.unreadable == ()
+    assert others.images_sha256 == report.images_sha256
 
 
 def test_yolo_labels_are_found_and_scaled(tmp_path: Path, images: list[Path]) -> None:

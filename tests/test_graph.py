@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stub_onnx import write_sampling_stub, write_stub
-from tridet_build._exceptions import GraphError
+from tridet_build._exceptions import GraphError, OnnxError
 from tridet_build.graph import serving_graph
 from tridet_build.layouts import LAYOUTS
 from tridet_build.sizes import Sizes
@@ -304,12 +304,12 @@ def test_foreign_layout_is_refused_with_what_was_found(
 @pytest.mark.parametrize("content", [b"", b"not onnx at all", b"\x08\x09"])
 def test_not_an_onnx_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.onnx").write_bytes(content)
-    with pytest.raises(GraphError, match="not a readable ONNX model"):
+    with pytest.raises(OnnxError, match="not a readable ONNX model"):
         serving_graph(tmp_path / "bad.onnx", input_size=64, classes=3, candidates=5)
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(GraphError, match="no such file"):
+    with pytest.raises(OnnxError, match="no such file"):
         serving_graph(tmp_path / "none.onnx", input_size=64, classes=3, candidates=5)
 
 

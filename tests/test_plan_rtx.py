@@ -154,7 +154,9 @@ class TestRtx:
             pytest.skip("there is a GPU here")
         out = tmp_path / "model.plan"
         build_plan(write_graph(tmp_path / "model.onnx"), out, SMALL)
-        with pytest.raises(PlanError, match=r"cannot load it \(built with 1\..*\): Cuda Runtime \(.*\); a plan runs"):
+        with pytest.raises(
+            PlanError, match=r"cannot load it \(built with 1\..+\): .+; a plan runs"
+        ):
             plan_inspect.engine_info(out)
 
     def test_a_plan_of_tensorrt_is_not_loaded(self, tmp_path: Path) -> None:

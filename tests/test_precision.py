@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from stub_onnx import write_stub
-from tridet_build._exceptions import CalibrationError, PrecisionError
+from tridet_build._exceptions import ImagesError, OnnxError, PrecisionError
 from tridet_build.gate.detections import Comparison, Settings, detect
 from tridet_build.gate.sensitivity import Block, block_of, sensitivity, sensitivity_table
 from tridet_build.graph import serving_graph
@@ -207,7 +207,7 @@ def test_missing_modelopt_is_one_line_with_the_cure(
 def test_too_few_images_stop_before_anything_heavy(
     weights: Path, images: list[Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(CalibrationError, match="expected 32 usable images or more, got 31"):
+    with pytest.raises(ImagesError, match="expected 32 usable images or more, got 31"):
         to_int8(weights, tmp_path / "out.onnx", images=images[:31], input_size=32)
 
 
@@ -216,7 +216,7 @@ def test_unreadable_weights_are_refused(tmp_path: Path, content: bytes | None) -
     source = tmp_path / "weights.onnx"
     if content is not None:
         source.write_bytes(content)
-    with pytest.raises(PrecisionError) as caught:
+    with pytest.raises(OnnxError) as caught:
         to_fp16(source, tmp_path / "out.onnx", input_size=32)
     assert str(caught.value).startswith(f"{source}: ")
     assert "\n" not in str(caught.value)

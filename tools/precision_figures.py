@@ -34,8 +34,9 @@ from tridet_build.gate.detections import Found, Settings, detect, session
 from tridet_build.gate.report import GateReport
 from tridet_build.gate.truth import find_labels, load_truth, mean_average_precision
 from tridet_build.graph import serving_graph
+from tridet_build.images import find_images
 from tridet_build.manifest import Manifest, load_manifest
-from tridet_build.precision.calibration import find_images, planes_from_canvases
+from tridet_build.precision.calibration import planes_from_canvases
 from tridet_build.precision.convert import PrecisionReport, to_fp16, to_int8
 from tridet_build.steps.suppression import Thresholds
 

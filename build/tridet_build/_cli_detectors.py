@@ -28,6 +28,11 @@ PATH = click.Path(path_type=Path)
 console = Console(stderr=True, highlight=False)
 
 
+def note(line: str) -> None:
+    """Print one line as it stands; the square brackets of a file's name are no markup."""
+    console.print(line, markup=False, soft_wrap=True)
+
+
 @dataclass(frozen=True)
 class Wishes:
     """What a command line says in place of the manifests."""
@@ -140,7 +145,7 @@ def stages_of(detector: Manifest, wishes: Wishes) -> Stages:
     from tridet_build.stages import Stages
 
     def say(line: str) -> None:
-        console.print(f"{detector.name}: {line}")
+        note(f"{detector.name}: {line}")
 
     return Stages((wishes.work / detector.name).resolve(), force=wishes.force, say=say)
 

@@ -151,7 +151,12 @@ def plans(
     help="Which config of a detector counts; tensorrt also holds the plans against this machine.",
 )
 def check(repository: Path, runtime: Literal["tensorrt", "onnxruntime", "python"]) -> None:
-    """Check everything that tritonserver would load from REPOSITORY; fail if it would not."""
+    """Check everything that tritonserver would load from REPOSITORY; fail if it would not.
+
+    \b
+    Example:
+      tridet-build check model_repository --runtime tensorrt
+    """
     from tridet_build import check as checks
 
     findings = checks.check(repository, runtime=runtime)
@@ -203,6 +208,7 @@ def _write(ready: list[Prepared], models: Path, out: Path, *, all_chosen: bool) 
         groups_of(models, ready, all_chosen=all_chosen),
         sharers=sharers_of(detectors, models) if not all_chosen else (),
         builds={one.manifest.name: build_facts(one, out) for one in ready},
+        graphs={one.manifest.name: one.graph for one in ready},
     )
     return len(changed)
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import click
 
-from tridet_build._cli_detectors import PATH, console
+from tridet_build._cli_detectors import PATH, console, note
 from tridet_build._exceptions import ManifestError
 from tridet_build.manifest import Manifest, load_manifest
 from tridet_build.sizes import Sizes
@@ -52,8 +52,8 @@ def export(weights: str, out: Path, imgsz: Sizes, opset: int) -> None:
     from tridet_build.export import export_onnx
 
     report = export_onnx(weights, out, input_size=imgsz, opset=opset)
-    for note in report.notes:
-        console.print(f"note: {note}")
+    for text in report.notes:
+        note(f"note: {text}")
     console.print(
         f"{out}: {report.layout}, {len(report.labels)} labels, "
         f"{report.nodes_before} nodes made {report.nodes_after} by {report.simplifier}"
@@ -64,7 +64,12 @@ def export(weights: str, out: Path, imgsz: Sizes, opset: int) -> None:
 @_manifest
 @_onnx_out
 def fp16(manifest: Path, out: Path) -> None:
-    """Write the FP16 variant of a detector's plain ONNX."""
+    """Write the FP16 variant of a detector's plain ONNX.
+
+    \b
+    Example:
+      tridet-build fp16 models/pcb --out pcb.fp16.onnx
+    """
     from tridet_build.precision.convert import to_fp16
 
     detector = _plain(manifest)
@@ -94,8 +99,13 @@ def int8(
     method: Literal["entropy", "minmax"],
     cache: Path | None,
 ) -> None:
-    """Write the INT8 variant of a detector's plain ONNX, calibrated on real images."""
-    from tridet_build.precision.calibration import find_images
+    """Write the INT8 variant of a detector's plain ONNX, calibrated on real images.
+
+    \b
+    Example:
+      tridet-build int8 models/pcb --out pcb.int8.onnx --calibration boards/train
+    """
+    from tridet_build.images import find_images
     from tridet_build.precision.convert import to_int8
 
     detector = _plain(manifest)
@@ -129,11 +139,16 @@ def gate(
     labels: Path | None,
     out: Path | None,
 ) -> None:
-    """Compare what VARIANT detects with what the FP32 ONNX detects; fail beyond the limits."""
+    """Compare what VARIANT detects with what the FP32 ONNX detects; fail beyond the limits.
+
+    \b
+    Example:
+      tridet-build gate models/pcb pcb.int8.onnx --precision int8 --images boards/test
+    """
     from tridet_build.gate.detections import settings_of
     from tridet_build.gate.judge import gate as run_gate
     from tridet_build.gate.report import gate_table
-    from tridet_build.precision.calibration import find_images
+    from tridet_build.images import find_images
 
     detector = _plain(manifest)
     report = run_gate(
@@ -144,6 +159,7 @@ def gate(
         settings=settings_of(detector),
         labels=labels,
         out=out,
+        say=note,
     )
     console.print(gate_table([report]))
 
@@ -171,7 +187,7 @@ def sensitivity(manifest: Path, variant: Path, images: Path, budget_s: float) ->
     from tridet_build.gate.detections import settings_of
     from tridet_build.gate.sensitivity import sensitivity as measure
     from tridet_build.gate.sensitivity import sensitivity_table
-    from tridet_build.precision.calibration import find_images
+    from tridet_build.images import find_images
 
     detector = _plain(manifest)
     blocks, left = measure(
@@ -180,6 +196,7 @@ def sensitivity(manifest: Path, variant: Path, images: Path, budget_s: float) ->
         images=find_images(images),
         settings=settings_of(detector),
         budget_s=budget_s,
+        say=note,
     )
     console.print(sensitivity_table(blocks))
     if left:

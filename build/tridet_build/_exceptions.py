@@ -3,9 +3,11 @@
 BuildError
 ├── ManifestError      a manifest is missing, malformed or contradicts itself
 ├── ExportError        weights cannot be exported to ONNX
-├── CalibrationError   there are no images to calibrate with
+├── ImagesError        there are too few real images that can be read
+├── CalibrationError   too few images are asked for, or the cache cannot be written
 ├── PrecisionError     a variant of another precision cannot be made
 ├── GateError          a variant cannot be judged, or detects too differently (GateFailedError)
+├── OnnxError          a file is missing or no ONNX model
 ├── GraphError         an ONNX model cannot be given the serving graph
 ├── PlanError          a plan cannot be compiled
 ├── PlanFileError      a file is not a plan that this machine can serve
@@ -16,6 +18,12 @@ BuildError
 Every message is one line and says what was expected and what was found.
 """
 
+from pathlib import Path
+from typing import Final
+
+INSTALL: Final = "pip install 'tridet[build]', or `make setup-build` in the repository"
+"""How to get the packages that building needs and serving does not."""
+
 
 class BuildError(Exception):
     """Base of every expected failure of the build tools."""
@@ -23,6 +31,14 @@ class BuildError(Exception):
 
 class ManifestError(BuildError):
     """A ``detector.toml`` is missing, malformed or contradicts itself."""
+
+
+class OnnxError(BuildError):
+    """A file is missing or no ONNX model; ``reason`` is the message without the path."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
 
 
 class GraphError(BuildError):
@@ -37,8 +53,12 @@ class ExportError(BuildError):
     """Weights cannot be exported to ONNX."""
 
 
+class ImagesError(BuildError):
+    """There are too few real images to calibrate with, or to judge or verify on."""
+
+
 class CalibrationError(BuildError):
-    """There are too few usable calibration images, or what is cached cannot be read or written."""
+    """Calibration is asked to do with too few images, or its cache cannot be written."""
 
 
 class PrecisionError(BuildError):
@@ -63,3 +83,8 @@ class RecordError(BuildError):
 
 class CheckError(BuildError):
     """A repository, or a file in it, cannot be checked at all."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return what another library's error says in its first line; its type if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

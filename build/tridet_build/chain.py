@@ -1,15 +1,13 @@
-"""From a manifest to the ONNX that is served: export, precision, gate.
+"""From a manifest to the ONNX that is served: export, precision, gate, serving graph.
 
 Each stage is skipped where nothing that goes into it has changed; a chain that was cut off goes on
 where it stopped.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
-
-import onnx
 
 from tridet_build._exceptions import GateError, PrecisionError
 from tridet_build._hashes import sha256_of, sha256_of_all
@@ -17,9 +15,11 @@ from tridet_build.export import export_onnx
 from tridet_build.gate.detections import settings_of
 from tridet_build.gate.judge import gate
 from tridet_build.gate.report import LIMITS, GateReport, Limits
+from tridet_build.graph import graph_of
+from tridet_build.images import find_images
 from tridet_build.labels import labels_in
 from tridet_build.manifest import Manifest
-from tridet_build.precision.calibration import find_images
+from tridet_build.onnx_file import read_onnx
 from tridet_build.precision.convert import to_fp16, to_int8
 from tridet_build.precision.report import stored_precision
 from tridet_build.record import Calibration, File, Gate, record_file
@@ -33,7 +33,7 @@ Progress = Callable[[str], Callable[[int, int], None]]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A detector that is ready for its serving graph.
+    """A detector that is ready to be compiled and served.
 
     Attributes:
         manifest: as it was, with ``weights`` the ONNX to serve and ``labels`` filled in.
@@ -41,6 +41,7 @@ class Prepared:
         gates: by stage; empty where the weights are served as they are.
         calibration: of INT8, else None.
         timings_s: by stage.
+        graph: the serving graph, serialized ONNX.
     """
 
     manifest: Manifest
@@ -48,6 +49,7 @@ class Prepared:
     gates: dict[str, Gate]
     calibration: Calibration | None
     timings_s: dict[str, float]
+    graph: bytes = field(repr=False)
 
     def summary(self) -> dict[str, str]:
         """Say the main facts, for the ensemble's ``tridet.build``; every client sees them."""
@@ -61,7 +63,7 @@ class Prepared:
 
 
 def prepare(manifest: Manifest, stages: Stages, *, progress: Progress | None = None) -> Prepared:
-    """Do what the manifest asks for, up to the gate.
+    """Do what the manifest asks for, up to the serving graph.
 
     Args:
         manifest: of one detector.
@@ -84,7 +86,7 @@ def prepare(manifest: Manifest, stages: Stages, *, progress: Progress | None = N
     manifest = replace(manifest, weights=plain, labels=manifest.labels or labels_in(plain))
     own = _own_precision(manifest)
     if own == manifest.precision:
-        return Prepared(manifest, source, {}, None, timings)
+        return Prepared(manifest, source, {}, None, timings, graph_of(manifest))
     variant = stages.folder / f"{manifest.name}.{manifest.precision}.onnx"
     images = _gate_images(manifest)  # miss them before the calibration, not after it
     made = _convert(manifest, variant, stages, progress)
@@ -92,12 +94,14 @@ def prepare(manifest: Manifest, stages: Stages, *, progress: Progress | None = N
     judged = _gate(manifest, variant, images, stages, progress)
     timings["gate"] = judged.seconds
     calibration = made.report["calibration"]
+    served = replace(manifest, weights=variant)
     return Prepared(
-        replace(manifest, weights=variant),
+        served,
         source,
         {"precision": Gate(**judged.report)},
         calibration and Calibration(**calibration),
         timings,
+        graph_of(served),
     )
 
 
@@ -117,10 +121,7 @@ def _export(manifest: Manifest, out: Path, stages: Stages) -> Done:
 
 def _own_precision(manifest: Manifest) -> str:
     """Return the precision of the ONNX, unless it rules out the asked one."""
-    try:
-        own = stored_precision(onnx.load(manifest.weights))
-    except Exception:  # damaged: the serving graph says so, and how
-        return manifest.precision
+    own = stored_precision(read_onnx(manifest.weights))
     if own not in ("fp32", manifest.precision):
         raise PrecisionError(
             f"{manifest.weights}: expected FP32 weights to make {manifest.precision.upper()} of, "
@@ -217,6 +218,7 @@ def _gate(
             limits=limits,
             out=out,
             progress=progress and progress("gate"),
+            say=stages.say,
         )
         return asdict(_verdict(report, limits))
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from tridet import _contract as contract
 from tritonclient.grpc import model_config_pb2 as pb
 
-from tridet_build._exceptions import CheckError
+from tridet_build._exceptions import CheckError, OnnxError
 from tridet_build.configs import detector_name
 
 Tensor: TypeAlias = tuple[str, list[int]]
@@ -48,14 +48,12 @@ def onnx_model(path: Path) -> Model:
     Raises:
         CheckError: it is damaged.
     """
-    import onnx
+    from tridet_build.onnx_file import read_onnx
 
     try:
-        model = onnx.load(path)
-        onnx.checker.check_model(model)
-    except Exception as error:  # protobuf raises its own types on a damaged file
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise CheckError(f"not a readable ONNX model: {first}; {_FIX}") from None
+        model = read_onnx(path)
+    except OnnxError as error:
+        raise CheckError(f"{error.reason}; {_FIX}") from None
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     return Model(
         _onnx_tensors(tensor for tensor in model.graph.input if tensor.name not in weights),

@@ -15,12 +15,12 @@ from tridet_build._exceptions import PlanError, RecordError
 from tridet_build._hashes import sha256_of
 from tridet_build.chain import Prepared
 from tridet_build.gate.detections import settings_of
+from tridet_build.images import Usable, find_images, shuffled, usable
 from tridet_build.manifest import Manifest
 from tridet_build.plan.compile import build_plan
 from tridet_build.plan.runtime import tensorrt
 from tridet_build.plan.settings import PlanSettings, Span
 from tridet_build.plan.verify import verify_plan
-from tridet_build.precision.calibration import find_images, shuffled
 from tridet_build.record import (
     RECORD_FILE,
     BuildRecord,
@@ -32,7 +32,7 @@ from tridet_build.record import (
     tool_versions,
     write_record,
 )
-from tridet_build.repository import VERSION, graph_of
+from tridet_build.repository import VERSION
 from tridet_build.stages import Stages
 
 PLAN_FILE: Final = "model.plan"
@@ -78,9 +78,9 @@ def compile_only(
     """Compile the serving graph and keep nothing.
 
     Raises:
-        BuildError: it cannot be wrapped or compiled.
+        BuildError: it cannot be compiled.
     """
-    graph = _graph(prepared.manifest, stages)
+    graph = _graph_file(prepared, stages)
     settings = plan_settings(prepared.manifest)
     report = build_plan(graph, None, settings, console=console, verbose=verbose)
     tensorrt = f"{report.flavour} {report.version}"
@@ -109,14 +109,14 @@ def deliver(
         verbose: let TensorRT's own log through.
 
     Raises:
-        BuildError: it cannot be wrapped, compiled, verified or written.
+        BuildError: it cannot be compiled, verified or written.
     """
     manifest = prepared.manifest
-    graph = _graph(manifest, stages)
+    graph = _graph_file(prepared, stages)
     settings = plan_settings(manifest)
     work = stages.folder / PLAN_FILE
     trt, flavour = tensorrt()
-    images = _images(manifest)
+    chosen = _images(manifest, stages)
     thresholds = settings_of(manifest).thresholds
 
     def make() -> dict[str, Any]:
@@ -128,10 +128,10 @@ def deliver(
             verbose=verbose,
         )
         gates = {}
-        if images and flavour == "tensorrt":
+        if chosen.images and flavour == "tensorrt":
             batch = min(4, settings.batch.max)
             seen = verify_plan(
-                work, graph, images, thresholds, batch=batch, most_changed=_MOST_CHANGED
+                work, graph, chosen.images, thresholds, batch=batch, most_changed=_MOST_CHANGED
             )
             figures = {"images": seen.images, "changed": seen.changed, "iou_mean": seen.iou_mean}
             gates["plan"] = asdict(Gate(True, figures, {"changed": _MOST_CHANGED}))
@@ -142,7 +142,7 @@ def deliver(
         "settings": asdict(settings),
         "tensorrt": [flavour, str(trt.__version__)],
         "gpus": [asdict(gpu) for gpu in machine.gpus()],
-        "images": [sha256_of(image) for image in images],
+        "images": chosen.sha256,
     }
     done = stages.run("plan", inputs, work, make)
     record = _record(prepared, graph, done.report, done.seconds)
@@ -163,27 +163,31 @@ def build_facts(prepared: Prepared, root: Path) -> dict[str, str]:
         record = read_record(folder / RECORD_FILE)
     except RecordError:
         return prepared.summary()
-    graph = graph_of(prepared.manifest).SerializeToString(deterministic=True)
-    current = record.graph.sha256 == hashlib.sha256(graph).hexdigest()
+    current = record.graph.sha256 == hashlib.sha256(prepared.graph).hexdigest()
     return record.summary() if current else prepared.summary()
 
 
-def _graph(manifest: Manifest, stages: Stages) -> Path:
+def _graph_file(prepared: Prepared, stages: Stages) -> Path:
     """Write the serving graph where it can be compiled; the bytes are those of the repository."""
-    path = stages.folder / "graph" / f"{manifest.name}.onnx"
+    path = stages.folder / "graph" / f"{prepared.manifest.name}.onnx"
     try:
-        write_atomically(path, graph_of(manifest).SerializeToString(deterministic=True))
+        write_atomically(path, prepared.graph)
     except OSError as error:
         raise PlanError(f"{path}: cannot be written: {error.strerror}") from None
     return path
 
 
-def _images(manifest: Manifest) -> list[Path]:
-    """Return the images that a plan is verified on; FP32 may come without any."""
+def _images(manifest: Manifest, stages: Stages) -> Usable:
+    """Return the images that a plan is verified on; FP32 may come without any.
+
+    Raises:
+        ImagesError: no image in the folder, or none that can be read.
+    """
     folder = manifest.gate.images or manifest.calibration.images
     if folder is None or not folder.is_dir():
-        return []
-    return shuffled(find_images(folder))[:_VERIFIED_IMAGES]
+        return Usable((), (), ())
+    images = shuffled(find_images(folder))
+    return usable(images, "verification", most=_VERIFIED_IMAGES, say=stages.say)
 
 
 def _record(

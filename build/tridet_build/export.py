@@ -24,7 +24,7 @@ import onnx
 import PIL.Image
 
 from tridet_build._atomic import write_atomically
-from tridet_build._exceptions import BuildError, ExportError
+from tridet_build._exceptions import INSTALL, BuildError, ExportError
 from tridet_build.axes import fix_size
 from tridet_build.graph import OLDEST_OPSET, socket_of
 from tridet_build.layouts import Layout, Prediction
@@ -287,7 +287,7 @@ def _package(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise BuildError(
-            f"{name} cannot be imported ({_one_line(error)}); run: pip install 'tridet[build]'"
+            f"{name} cannot be imported ({_one_line(error)}); run: {INSTALL}"
         ) from None
 
 

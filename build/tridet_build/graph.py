@@ -17,9 +17,11 @@ import onnx
 from onnx import TensorProto, compose, parser
 from tridet import _contract as contract
 
-from tridet_build._exceptions import GraphError
+from tridet_build._exceptions import GraphError, first_line
 from tridet_build.axes import fix_size, fixed_copy, infer_shapes, shape_of
 from tridet_build.layouts import Layout, Prediction, recognize
+from tridet_build.manifest import Manifest
+from tridet_build.onnx_file import read_onnx
 from tridet_build.sizes import Sizes
 
 # Split takes its sizes as an input since 13; older exports would need a second text.
@@ -163,7 +165,8 @@ def serving_graph(
         A checked model with a dynamic batch axis and the original metadata.
 
     Raises:
-        GraphError: not an ONNX file, or its inputs and outputs are not of a known layout; says how.
+        OnnxError: not an ONNX file.
+        GraphError: its inputs and outputs are not of a known layout; says how.
     """
     sizes = Sizes.of(input_size)
     detector = _load(weights)
@@ -182,10 +185,33 @@ def serving_graph(
         model = _wrap(detector, socket, sizes, classes, candidates)
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise GraphError(f"{weights}: the serving graph is invalid: {_one_line(error)}") from None
+        raise GraphError(f"{weights}: the serving graph is invalid: {first_line(error)}") from None
     except GraphError as error:
         raise GraphError(f"{weights}: {error}") from None
     return model
+
+
+def graph_of(manifest: Manifest) -> bytes:
+    """Wrap a detector's weights as its manifest says.
+
+    Args:
+        manifest: with ONNX weights and labels.
+
+    Returns:
+        The serving graph, serialized; the same bytes for the same weights and manifest.
+
+    Raises:
+        OnnxError, GraphError: as :func:`serving_graph`.
+    """
+    graph = serving_graph(
+        manifest.weights,
+        input_size=manifest.input_size,
+        classes=len(manifest.labels),
+        candidates=manifest.candidates,
+        layout=manifest.layout,
+    )
+    content: bytes = graph.SerializeToString(deterministic=True)
+    return content
 
 
 def socket_of(
@@ -230,13 +256,7 @@ def socket_of(
 
 
 def _load(weights: Path) -> onnx.ModelProto:
-    try:
-        model = onnx.load(weights)
-        onnx.checker.check_model(model)
-    except FileNotFoundError:
-        raise GraphError(f"{weights}: no such file") from None
-    except Exception as error:  # protobuf raises its own types on a damaged file
-        raise GraphError(f"{weights}: not a readable ONNX model: {_one_line(error)}") from None
+    model = read_onnx(weights)
     opset = _opset(model)
     if opset < OLDEST_OPSET:
         raise GraphError(f"{weights}: expected opset {OLDEST_OPSET} or newer, got {opset}")
@@ -300,7 +320,3 @@ def _opset(model: onnx.ModelProto) -> int:
 def _signature(tensor: onnx.ValueInfoProto) -> str:
     kind = TensorProto.DataType.Name(tensor.type.tensor_type.elem_type).lower()
     return f"{tensor.name} {kind} {shape_of(tensor)}".replace("'", "").replace("None", "?")
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

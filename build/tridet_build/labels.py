@@ -3,9 +3,8 @@
 import ast
 from pathlib import Path
 
-import onnx
-
 from tridet_build._exceptions import GraphError
+from tridet_build.onnx_file import read_onnx
 
 
 def labels_in(path: Path) -> tuple[str, ...]:
@@ -15,14 +14,11 @@ def labels_in(path: Path) -> tuple[str, ...]:
         Class names, the index is the class id.
 
     Raises:
-        GraphError: not a readable ONNX model, or it names no classes in that form.
+        OnnxError: not a readable ONNX model.
+        GraphError: it names no classes in that form.
     """
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf raises its own types on a damaged file
-        reason = str(error).strip().splitlines()[0]
-        raise GraphError(f"{path}: not a readable ONNX model: {reason}") from None
-    text = next((entry.value for entry in model.metadata_props if entry.key == "names"), None)
+    metadata = read_onnx(path).metadata_props
+    text = next((entry.value for entry in metadata if entry.key == "names"), None)
     if text is None:
         raise GraphError(
             f"{path}: expected class names in its metadata (names), found none; say them in the "

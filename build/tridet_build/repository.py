@@ -11,7 +11,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-import onnx
 import tridet
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -19,7 +18,7 @@ from tridet_build import configs, steps
 from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import RepositoryError
 from tridet_build._hashes import sha256_of
-from tridet_build.graph import serving_graph
+from tridet_build.graph import graph_of
 from tridet_build.groups import Group
 from tridet_build.manifest import Manifest
 
@@ -54,6 +53,7 @@ _DETECTOR: Final = {
     "tridet_contract.py": _SHARED / "_contract.py",
 }
 _NO_BUILDS: Final[Builds] = MappingProxyType({})
+_NO_GRAPHS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 def render(
@@ -90,6 +90,7 @@ def write(
     *,
     sharers: Sequence[Manifest] = (),
     builds: Builds = _NO_BUILDS,
+    graphs: Mapping[str, bytes] = _NO_GRAPHS,
 ) -> list[Path]:
     """Write the repository, each file atomically, and return the files that changed.
 
@@ -101,36 +102,22 @@ def write(
         groups: the groups to write.
         sharers: all detectors that the shared steps serve; ``manifests`` if empty.
         builds: by detector, facts for its ``tridet.build``; those of its weights if missing.
+        graphs: by detector, its serving graph where that is made already.
 
     Raises:
-        GraphError: a weights file cannot be wrapped; nothing has been written then.
+        OnnxError, GraphError: a weights file cannot be wrapped; nothing has been written then.
         RepositoryError: two of them claim one folder, or the folder cannot be written.
     """
     _check_names(manifests, groups)
     files = render(manifests, groups, sharers=sharers, builds=builds)
     for manifest in manifests:
-        graph = graph_of(manifest)
         name = configs.detector_name(manifest.name)
-        files[f"{name}/{VERSION}/{SERVING_GRAPH}"] = graph.SerializeToString(deterministic=True)
+        graph = graphs.get(manifest.name) or graph_of(manifest)
+        files[f"{name}/{VERSION}/{SERVING_GRAPH}"] = graph
     try:
         return [root / path for path, content in files.items() if _write(root / path, content)]
     except OSError as error:
         raise RepositoryError(f"{root}: cannot be written: {error}") from None
-
-
-def graph_of(manifest: Manifest) -> onnx.ModelProto:
-    """Wrap a detector's weights as its manifest says.
-
-    Raises:
-        GraphError: as :func:`tridet_build.graph.serving_graph`.
-    """
-    return serving_graph(
-        manifest.weights,
-        input_size=manifest.input_size,
-        classes=len(manifest.labels),
-        candidates=manifest.candidates,
-        layout=manifest.layout,
-    )
 
 
 def _check_names(manifests: Sequence[Manifest], groups: Iterable[Group]) -> None:

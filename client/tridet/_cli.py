@@ -158,7 +158,9 @@ def main() -> None:
         code = cli.main(prog_name="tridet", complete_var=_COMPLETE_VARIABLE, standalone_mode=False)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "tridet"
-        code = _fail(f"{error.format_message()} (see {path} --help)", error.exit_code)
+        # A missing choice comes with a line for each that there is.
+        message = " ".join(error.format_message().split())
+        code = _fail(f"{message} (see {path} --help)", error.exit_code)
     except click.Abort:
         code = _INTERRUPTED
     except BrokenPipeError:

@@ -3,39 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from rich.table import Table as RichTable
 from tridet._bench.machine import Machine
+from tridet._bench.table import Table
 
 from bench_pipelines.summary import CaseSummary, RealSummary, Target
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text under column names; columns after the first ``text_columns`` align right."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    text_columns: int = 1
-
-    def rich(self) -> RichTable:
-        """Return it for a terminal."""
-        table = RichTable(title=self.title, title_justify="left", title_style="bold")
-        for number, name in enumerate(self.columns):
-            table.add_column(name, justify="left" if number < self.text_columns else "right")
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
-    def markdown(self) -> str:
-        """Return it as a Markdown section."""
-        rule = [
-            "---" if number < self.text_columns else "---:" for number in range(len(self.columns))
-        ]
-        lines = [" | ".join(cells) for cells in (self.columns, rule, *self.rows)]
-        return "\n".join([f"### {self.title}", "", *(f"| {line} |" for line in lines)])
 
 
 def round_trip_tables(cases: Sequence[CaseSummary]) -> list[Table]:

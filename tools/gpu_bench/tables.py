@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from tridet._bench.table import number
+from tridet._bench.table import Table, number
 
 from gpu_bench.plan import Report
 from gpu_bench.verdict import best_row, ceiling_of
-
-
-def markdown(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; the columns after the first align right."""
-    lines = [
-        f"### {title}",
-        "",
-        f"| {' | '.join(columns)} |",
-        f"|{' --- |'}{' ---: |' * (len(columns) - 1)}",
-        *(f"| {' | '.join(row)} |" for row in rows),
-    ]
-    return "\n".join(lines)
 
 
 def ceiling_table(ceiling: dict[str, Any]) -> str:
@@ -30,7 +18,7 @@ def ceiling_table(ceiling: dict[str, Any]) -> str:
     rows = [(str(row["batch"]), *(number(row[way], 0) for way in ways)) for row in ceiling["rows"]]
     title = f"Detector alone, images/s ({ceiling.get('gpu', 'CPU')}; {rates})"
     columns = ("batch", "on the device", "uploaded from pinned memory", "gathered, then uploaded")
-    return markdown(title, columns, rows)
+    return Table(title, columns, rows).markdown()
 
 
 def cases_table(title: str, rows: Sequence[dict[str, Any]], report: Report) -> str:
@@ -40,7 +28,7 @@ def cases_table(title: str, rows: Sequence[dict[str, Any]], report: Report) -> s
         *("case", "pre/det/nms", "images/s", "% of detector", "p50 ms", "p99 ms", "batch"),
         *("cores: server", "pre", "det", "nms", "busiest client", "errors"),
     )
-    return markdown(title, columns, [_case(row, most) for row in rows])
+    return Table(title, columns, [_case(row, most) for row in rows]).markdown()
 
 
 def _case(row: dict[str, Any], most: float | None) -> tuple[str, ...]:
@@ -98,7 +86,7 @@ def limits_table(report: Report) -> str | None:
     lines.append(("client CPU", number(row["client_cpu_us"], 0), _kb(_FRAME), "", ""))
     title = f"What limits throughput: {row['transport']}, {row['load']}, {row['setup']}"
     columns = ("stage", "µs an image", "kB", "physical bound µs", "its instances could do images/s")
-    return markdown(title, columns, lines)
+    return Table(title, columns, lines).markdown()
 
 
 # A 1280x720 frame fitted to 640, the letterboxed square, K candidates of 24 bytes.

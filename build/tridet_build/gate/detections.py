@@ -12,8 +12,8 @@ from tridet._decode import ImageError
 
 from tridet_build._exceptions import BuildError, GateError
 from tridet_build.graph import serving_graph
+from tridet_build.images import MAX_PIXELS, letterboxed
 from tridet_build.manifest import Manifest
-from tridet_build.precision.calibration import MAX_PIXELS, letterboxed
 from tridet_build.steps.suppression import Thresholds, suppress, to_source
 
 Float32Array = npt.NDArray[np.float32]

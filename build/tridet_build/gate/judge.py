@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from tridet_build._atomic import write_atomically
-from tridet_build._exceptions import GateError
-from tridet_build._hashes import sha256_of, sha256_of_all
+from tridet_build._exceptions import INSTALL, GateError
+from tridet_build._hashes import sha256_of
 from tridet_build.gate.detections import Found, Settings, compare, detect
 from tridet_build.gate.report import (
     LIMITS,
@@ -24,6 +24,7 @@ from tridet_build.gate.report import (
     worst_image,
 )
 from tridet_build.gate.truth import Scores, find_labels, load_truth, mean_average_precision
+from tridet_build.images import usable
 
 __all__ = [
     "LIMITS",
@@ -60,6 +61,7 @@ def gate(
     out: Path | None = None,
     before: Sequence[Found] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> GateReport:
     """Hold a variant to its limits.
 
@@ -67,22 +69,24 @@ def gate(
         reference: plain ONNX, FP32.
         variant: plain ONNX in the other precision.
         precision: ``fp16`` or ``int8``.
-        images: real images, all of which can be decoded.
+        images: real images; those that cannot be read are left out, and named in the report.
         settings: how the detector is served.
         labels: a COCO file or a folder of YOLO labels; looked for beside the images if None.
         limits: None takes the precision's defaults.
         out: folder for ``gate.json`` and ``gate.png``, written whatever the verdict; None for none.
-        before: the reference's run over these images, if there is one already.
+        before: the reference's run over the readable ones, if there is one already.
         progress: called with (images done, images in all).
+        say: told in a line which images are left out.
 
     Raises:
         GateFailedError: a limit is broken; says by how much.
-        GateError: no image, or ONNX Runtime is too old for INT8 or refuses a model.
-        GraphError: one of the two cannot be wrapped.
+        ImagesError: none of the images can be read.
+        GateError: ONNX Runtime is too old for INT8 or refuses a model.
+        OnnxError, GraphError: one of the two cannot be wrapped.
     """
     runtime = runtime_version(precision)
-    if not images:
-        raise GateError("gate: expected real images, got none")
+    chosen = usable(images, "gate", max_pixels=settings.max_pixels, say=say)
+    images = chosen.images
     seconds: dict[str, float] = {}
     total = len(images) * (1 if before is not None else 2)
 
@@ -116,7 +120,8 @@ def gate(
         precision=precision,
         reference_sha256=sha256_of(reference),
         variant_sha256=sha256_of(variant),
-        images_sha256=sha256_of_all(images),
+        images_sha256=chosen.digest,
+        unreadable=chosen.unreadable,
         conf=settings.thresholds.conf,
         comparison=comparison,
         reference_map=scores[0],
@@ -143,9 +148,7 @@ def runtime_version(precision: str) -> str:
     try:
         import onnxruntime
     except ImportError:
-        raise GateError(
-            "the gate needs onnxruntime, which is missing: pip install 'tridet[build]'"
-        ) from None
+        raise GateError(f"the gate needs onnxruntime, which is missing: {INSTALL}") from None
     found: str = onnxruntime.__version__
     numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
     if precision == "int8" and numbers < _INT8_RUNTIME:

@@ -61,7 +61,8 @@ class GateReport:
     Attributes:
         precision: of the variant.
         reference_sha256, variant_sha256: of the two ONNX files.
-        images_sha256: over all images.
+        images_sha256: over all images that were judged.
+        unreadable: a line for each image that was left out: its path and why.
         conf: the threshold of the comparison.
         comparison: of the detections.
         reference_map, variant_map: None without labels.
@@ -76,6 +77,7 @@ class GateReport:
     reference_sha256: str
     variant_sha256: str
     images_sha256: str
+    unreadable: tuple[str, ...]
     conf: float
     comparison: Comparison
     reference_map: Scores | None

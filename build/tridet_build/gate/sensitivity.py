@@ -17,6 +17,8 @@ from rich.table import Table
 
 from tridet_build._exceptions import PrecisionError
 from tridet_build.gate.detections import Comparison, Settings, compare, detect
+from tridet_build.images import usable
+from tridet_build.onnx_file import read_onnx
 from tridet_build.precision.qdq import bridged
 from tridet_build.precision.report import HEAVY, computes_in
 
@@ -59,32 +61,38 @@ def sensitivity(
     settings: Settings,
     budget_s: float = 600.0,
     progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[list[Block], list[str]]:
     """Measure each block of an INT8 variant.
 
     Args:
         source: plain ONNX, FP32.
         variant: its INT8 variant, by :func:`tridet_build.precision.convert.to_int8`.
-        images: real images; the first ``MOST_IMAGES`` are used.
+        images: real images; the first ``MOST_IMAGES`` that can be read are used.
         settings: how the detector is served.
         budget_s: no further block is begun after this time, in seconds.
         progress: called with (blocks done, blocks in all).
+        say: told in a line which images are left out.
 
     Returns:
         The blocks, most harmful first, and the names of those that time did not allow.
 
     Raises:
+        ImagesError: none of the images can be read.
+        OnnxError: one of the two is not an ONNX file.
         PrecisionError: the variant has nothing in INT8.
     """
     start = time.monotonic()
-    images = images[:MOST_IMAGES]
-    model = onnx.load(variant)
+    chosen = usable(
+        images, "sensitivity", most=MOST_IMAGES, max_pixels=settings.max_pixels, say=say
+    )
+    model = read_onnx(variant)
     heavy = {node.name for node in model.graph.node if node.op_type in HEAVY}
     quantized = {name for name, kind in computes_in(model).items() if kind == "int8"}
     names = sorted({block_of(name) for name in quantized})
     if not names:
         raise PrecisionError(f"{variant}: expected Q/DQ pairs, found none")
-    before = detect(source, images, settings)
+    before = detect(source, chosen.images, settings)
     blocks: list[Block] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "block.onnx"
@@ -93,7 +101,7 @@ def sensitivity(
                 break
             mine = {node for node in quantized if block_of(node) == name}
             onnx.save(bridged(model, quantized - mine), path)
-            after = detect(path, images, settings)
+            after = detect(path, chosen.images, settings)
             compared = compare(before, after, settings.thresholds.conf)
             blocks.append(Block(name, len(mine & heavy), compared))
             if progress:

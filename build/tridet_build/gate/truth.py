@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tridet_build._exceptions import GateError
+from tridet_build._exceptions import INSTALL, GateError
 from tridet_build.gate.detections import Float32Array, Found, Int32Array
 
 Truth: TypeAlias = Mapping[Path, tuple[Int32Array, Float32Array]]
@@ -73,9 +73,7 @@ def mean_average_precision(found: Sequence[Found], truth: Truth, max_det: int) -
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError:
-        raise GateError(
-            "mAP needs pycocotools, which is missing: pip install 'tridet[build]'"
-        ) from None
+        raise GateError(f"mAP needs pycocotools, which is missing: {INSTALL}") from None
     with contextlib.redirect_stdout(io.StringIO()):
         target = COCO()
         target.dataset = _coco_from_truth(found, truth)

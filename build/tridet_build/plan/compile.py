@@ -16,7 +16,8 @@ from rich.console import Console
 from tridet import _contract as contract
 
 from tridet_build import machine
-from tridet_build._exceptions import PlanError
+from tridet_build._exceptions import PlanError, first_line
+from tridet_build.onnx_file import read_onnx
 from tridet_build.plan import layers as plan_layers
 from tridet_build.plan import progress as plan_progress
 from tridet_build.plan import runtime as plan_runtime
@@ -43,6 +44,7 @@ def build_plan(
         verbose: let TensorRT's own log through.
 
     Raises:
+        OnnxError: not an ONNX file.
         PlanError: no TensorRT here, an ONNX that it refuses (names the node), no memory, a full
             disk, or a precision that is not the one asked for. An older plan stays as it was.
         KeyboardInterrupt: Ctrl-C; the same holds.
@@ -96,13 +98,7 @@ def build_plan(
 
 def _check_graph(graph: Path, settings: PlanSettings) -> None:
     """Refuse what TensorRT's parser takes without a word: text, an unknown opset, other inputs."""
-    try:
-        model = onnx.load(graph)
-        onnx.checker.check_model(model)
-    except FileNotFoundError:
-        raise PlanError(f"{graph}: no such file") from None
-    except Exception as error:  # protobuf raises its own types on a damaged file
-        raise PlanError(f"{graph}: not a readable ONNX model: {_first_line(error)}") from None
+    model = read_onnx(graph)
     newest = onnx.defs.onnx_opset_version()
     for entry in model.opset_import:
         if not entry.domain and entry.version > newest:
@@ -138,7 +134,7 @@ def _parse(trt: Any, graph: Path) -> tuple[Any, Any, Any]:
     try:
         builder, network, parser = NetworkFromOnnxPath(str(graph), strongly_typed=_has_flag(trt))()
     except PolygraphyException as error:
-        reason = _refusal(trt, graph) or _first_line(error)
+        reason = _refusal(trt, graph) or first_line(error)
         raise PlanError(f"{graph}: TensorRT {trt.__version__} refuses it: {reason}") from None
     except (TypeError, RuntimeError):  # no builder: a null pointer in the bindings' words
         raise PlanError(
@@ -219,7 +215,7 @@ def _compile(
     except (PolygraphyException, RuntimeError, OSError, MemoryError) as error:
         if interrupted():
             raise KeyboardInterrupt from None
-        reason = plan_progress.explained(errors.errors or [_first_line(error)])
+        reason = plan_progress.explained(errors.errors or [first_line(error)])
         raise PlanError(f"{graph}: TensorRT {trt.__version__} cannot build it: {reason}") from None
     finally:
         builder.error_recorder = None
@@ -248,7 +244,7 @@ def _save(out: Path, content: bytes) -> None:
         temporary.chmod(0o644)
         temporary.replace(out)
     except (OSError, PolygraphyException) as error:
-        raise PlanError(f"{out}: cannot be written: {_first_line(error)}") from None
+        raise PlanError(f"{out}: cannot be written: {first_line(error)}") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -257,7 +253,3 @@ def _axes(kind: Any) -> str:
     name = onnx.TensorProto.DataType.Name(kind.elem_type)
     axes = [str(axis.dim_value or axis.dim_param or "?") for axis in kind.shape.dim]
     return f"{name} [{', '.join(axes)}]"
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

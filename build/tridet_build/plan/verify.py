@@ -11,8 +11,8 @@ from tridet._decode import ImageError
 
 from tridet_build._exceptions import PlanError
 from tridet_build.gate.detections import LOWEST_CONF, Comparison, Found, compare, session
+from tridet_build.images import MAX_PIXELS, letterboxed
 from tridet_build.plan.runtime import load
-from tridet_build.precision.calibration import MAX_PIXELS, letterboxed
 from tridet_build.steps.suppression import Thresholds, suppress, to_source
 
 UInt8Array = npt.NDArray[np.uint8]

@@ -9,50 +9,23 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from tridet import _contract as contract
-from tridet._decode import ImageError, decode
-from tridet._letterbox import letterbox
 
 from tridet_build._atomic import write_atomically
 from tridet_build._exceptions import CalibrationError
+from tridet_build.images import MAX_PIXELS, UInt8Array, Usable, letterboxed, shuffled, usable
 
-UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 
 MINIMUM: Final = 32
 """Fewer usable images than this say too little of a tensor's range."""
-MAX_PIXELS: Final = 64_000_000
-"""Default limit of one image, width times height; that of the manifest."""
 
-_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 # Raised when the same images and settings would give another content.
 _CACHE_VERSION: Final = 1
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The images to calibrate with.
-
-    Attributes:
-        images: in the order they are used.
-        sha256: of each image file.
-        unreadable: a line for each image that was skipped on the way: its path and why.
-    """
-
-    images: tuple[Path, ...]
-    sha256: tuple[str, ...]
-    unreadable: tuple[str, ...]
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over the images' own, whatever their names and order."""
-        return hashlib.sha256("\n".join(sorted(self.sha256)).encode()).hexdigest()
 
 
 class Reader:
@@ -103,23 +76,6 @@ class Reader:
         return {self._name: planes_from_canvases(canvas[None])}
 
 
-def letterboxed(
-    data: bytes, input_size: int, max_pixels: int = MAX_PIXELS
-) -> tuple[UInt8Array, Float32Array]:
-    """Do what the server's preprocess step does with one image file's bytes.
-
-    Returns:
-        The tensors ``images`` without its batch axis, uint8 [S, S, 3] BGR, and ``letterbox``,
-        float32 [6]; see the contract.
-
-    Raises:
-        ImageError: not an image that the server accepts.
-    """
-    frame = decode(data, formats=contract.FORMATS, max_pixels=max_pixels)
-    canvas = np.full((input_size, input_size, 3), contract.PAD_VALUE, np.uint8)
-    return canvas, letterbox(frame, canvas)
-
-
 def planes_from_canvases(canvases: UInt8Array) -> Float32Array:
     """Do what the front of the serving graph does.
 
@@ -133,44 +89,13 @@ def planes_from_canvases(canvases: UInt8Array) -> Float32Array:
     return np.ascontiguousarray(rgb / np.float32(255))
 
 
-def find_images(folder: Path) -> list[Path]:
-    """Return every image file under a folder, hidden ones left out.
-
-    Raises:
-        CalibrationError: no such folder, or no image in it.
-    """
-    if not folder.is_dir():
-        raise CalibrationError(f"{folder}: expected a folder of images, found none")
-    images = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-    if not images:
-        expected = ", ".join(f"*{suffix}" for suffix in _SUFFIXES)
-        raise CalibrationError(f"{folder}: expected images ({expected}), found none")
-    return images
-
-
-def shuffled(images: Iterable[Path]) -> list[Path]:
-    """Order images as if by chance, but the same on every machine and in every run.
-
-    Neighbours by name are often neighbours in time. The order hangs on the files' names alone, so a
-    smaller number of samples is a part of every larger one.
-    """
-    return sorted(
-        set(images),
-        key=lambda path: (hashlib.sha256(path.name.encode()).hexdigest(), path.as_posix()),
-    )
-
-
 def choose(
     images: Iterable[Path],
     samples: int,
     *,
     minimum: int = MINIMUM,
     max_pixels: int = MAX_PIXELS,
-) -> Calibration:
+) -> Usable:
     """Choose calibration images: the first ``samples`` in :func:`shuffled` order that are usable.
 
     Args:
@@ -180,30 +105,14 @@ def choose(
         max_pixels: largest accepted width times height.
 
     Raises:
-        CalibrationError: fewer than ``minimum`` images were asked for or are usable.
+        CalibrationError: fewer than ``minimum`` images were asked for.
+        ImagesError: fewer than that are usable.
     """
     if samples < minimum:
         raise CalibrationError(f"samples: expected {minimum} or more, got {samples}")
-    chosen: list[Path] = []
-    hashes: list[str] = []
-    unreadable: list[str] = []
-    for path in shuffled(images):
-        if len(chosen) == samples:
-            break
-        try:
-            data = path.read_bytes()
-            decode(data, formats=contract.FORMATS, max_pixels=max_pixels)
-        except (OSError, ImageError) as error:
-            unreadable.append(f"{path}: {error}")
-        else:
-            chosen.append(path)
-            hashes.append(hashlib.sha256(data).hexdigest())
-    if len(chosen) < minimum:
-        message = f"calibration: expected {minimum} usable images or more, got {len(chosen)}"
-        if unreadable:
-            message += f"; the first of {len(unreadable)} unreadable ones is {unreadable[0]}"
-        raise CalibrationError(message)
-    return Calibration(tuple(chosen), tuple(hashes), tuple(unreadable))
+    return usable(
+        shuffled(images), "calibration", minimum=minimum, most=samples, max_pixels=max_pixels
+    )
 
 
 def load_scales(folder: Path, settings: Mapping[str, object]) -> dict[str, float] | None:

@@ -26,11 +26,12 @@ import onnx
 from onnx import TensorProto
 
 from tridet_build._atomic import write_atomically
-from tridet_build._exceptions import PrecisionError
+from tridet_build._exceptions import PrecisionError, first_line
 from tridet_build._hashes import sha256_of
 from tridet_build.axes import fix_size, infer_shapes
+from tridet_build.images import MAX_PIXELS, Usable
+from tridet_build.onnx_file import read_onnx
 from tridet_build.precision import calibration
-from tridet_build.precision.calibration import Calibration
 from tridet_build.precision.head import decode_tail, head_tail
 from tridet_build.precision.modelopt import Method, audible, autocast, quantize
 from tridet_build.precision.qdq import activation_scales, bridged
@@ -95,6 +96,7 @@ def to_fp16(
         images: real images; with some, nodes whose values get large on them stay FP32 too.
 
     Raises:
+        OnnxError: not an ONNX file.
         PrecisionError: not a detector in FP32, ModelOpt is missing or refuses it, or hardly
             anything became FP16; nothing has been written then.
     """
@@ -125,7 +127,7 @@ def to_int8(
     exclude: Sequence[str] = (HEAD_TAIL,),
     cache: Path | None = None,
     minimum: int = calibration.MINIMUM,
-    max_pixels: int = calibration.MAX_PIXELS,
+    max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
 ) -> PrecisionReport:
     """Write the INT8 variant of a detector: Q/DQ pairs, and FP16 where there are none.
@@ -145,7 +147,8 @@ def to_int8(
         progress: called with (images done, images in all) while calibrating.
 
     Raises:
-        CalibrationError: too few usable images.
+        CalibrationError, ImagesError: too few images are asked for, or usable.
+        OnnxError: as :func:`to_fp16`.
         PrecisionError: as :func:`to_fp16`; or ``exclude`` has a pattern that matches no node.
     """
     clock = _Clock()
@@ -223,13 +226,7 @@ def excluded_nodes(model: onnx.ModelProto, exclude: Sequence[str]) -> dict[str, 
 
 def _load(source: Path, sizes: Sizes) -> onnx.ModelProto:
     """Read an FP32 detector, name its nodes, and fix its size if there is only one."""
-    try:
-        model = onnx.load(source)
-        onnx.checker.check_model(model)
-    except FileNotFoundError:
-        raise PrecisionError(f"{source}: no such file") from None
-    except Exception as error:  # protobuf raises its own types on a damaged file
-        raise PrecisionError(f"{source}: not a readable ONNX model: {_one_line(error)}") from None
+    model = read_onnx(source)
     found = {node.op_type for node in model.graph.node} & {"QuantizeLinear", "DequantizeLinear"}
     halves = any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
     if found or halves:
@@ -300,7 +297,7 @@ def _write(
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # the checker's and the shape inference's types differ
         raise PrecisionError(
-            f"{source}: the {precision.upper()} model is invalid: {_one_line(error)}"
+            f"{source}: the {precision.upper()} model is invalid: {first_line(error)}"
         ) from None
     report = PrecisionReport(
         precision=precision,
@@ -323,7 +320,7 @@ def _write(
 
 
 def _calibration_record(
-    chosen: Calibration, settings: Mapping[str, object], asked: int, *, cached: bool
+    chosen: Usable, settings: Mapping[str, object], asked: int, *, cached: bool
 ) -> dict[str, Any]:
     return {
         "images_sha256": chosen.digest,
@@ -342,8 +339,3 @@ def _versions(packages: Sequence[str]) -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import onnx
 
-from tridet_build._exceptions import BuildError, PrecisionError
+from tridet_build._exceptions import INSTALL, BuildError, PrecisionError
 from tridet_build.precision.calibration import Reader
 
 Method: TypeAlias = Literal["entropy", "minmax"]
@@ -122,7 +122,7 @@ def _import(name: str) -> Any:
             return importlib.import_module(name)
     except ImportError as error:
         raise PrecisionError(
-            f"this needs {error.name or name}, which is missing: pip install 'tridet[build]'"
+            f"this needs {error.name or name}, which is missing: {INSTALL}"
         ) from None
 
 
