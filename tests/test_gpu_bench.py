@@ -8,15 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from google.protobuf import text_format
 from gpu_bench import plan as gpu_plan
+from gpu_bench.budget import bars_of
 from gpu_bench.plan import Plan, Report
 from gpu_bench.repository import Setup, detector_folder, write_repository
 from gpu_bench.tables import cases_table, limits_table
 from gpu_bench.verdict import verdict
+from tridet._bench.budget import SEGMENTS
 from tridet._bench.frames import Frames
 from tridet._bench.loops import Closed, Load, Open
+from tridet._bench.picture import draw_bars
 from tridet._bench.worker import Way
 from tridet_build.manifest import load_manifest
 from tritonclient.grpc import model_config_pb2 as pb
@@ -81,6 +86,7 @@ def plan_of(asked: list[tuple[str, str, str]], left_s: float, *setups: Setup) ->
         frames=Frames("boards", None),
         setups=setups,
         clients=(1, 4),
+        transports=gpu_plan.TRANSPORTS,
         case_s=1.0,
         deadline_s=time.monotonic() + left_s,
         serve=serve,
@@ -118,7 +124,7 @@ def test_only_the_detector_step_is_replaced(tmp_path: Path) -> None:
     trunk = tmp_path / "trunk"
     trunk.write_bytes(b"network")
     root = tmp_path / "repository"
-    write_repository(load_manifest(PCB), Setup(3, 2, 4, "cuda", max_batch=8), trunk, root)
+    write_repository(load_manifest(PCB), Setup(3, 2, 4, "cuda", max_batch=8, gpus=2), trunk, root)
     assert (detector_folder(root, "pcb") / "trunk.pt").read_bytes() == b"network"
     config = text_format.Parse(
         (root / "pcb_detector/configs/python.pbtxt").read_text(), pb.ModelConfig()
@@ -126,6 +132,7 @@ def test_only_the_detector_step_is_replaced(tmp_path: Path) -> None:
     assert config.max_batch_size == 8
     assert config.instance_group[0].count == 2
     assert config.parameters["device"].string_value == "cuda"
+    assert config.parameters["gpus"].string_value == "2"
     assert config.parameters["batches"].string_value == "[1, 2, 4, 8]"
     product = PCB.parents[1] / "model_repository/preprocess_640/1/model.py"
     assert (root / "preprocess_640/1/model.py").read_bytes() == product.read_bytes()
@@ -137,6 +144,8 @@ def test_only_the_detector_step_is_replaced(tmp_path: Path) -> None:
 def test_verdict_asks_for_nine_tenths_of_the_detector(throughput: float, met: str) -> None:
     report = Report(ceiling=CEILING, transports=[row("1/1/1", "auto", Closed(4), throughput)])
     assert verdict(report)[0].startswith(f"{met}: ")
+    report.gpus = 2
+    assert verdict(report)[0].startswith("MISSED: ")
 
 
 def test_verdict_on_the_tail_counts_refusals_and_missing_percentiles() -> None:
@@ -149,6 +158,20 @@ def test_verdict_on_the_tail_counts_refusals_and_missing_percentiles() -> None:
     )
     found = [line.split(":")[0] for line in verdict(report)[1:]]
     assert found == ["met", "MISSED", "MISSED", "MISSED"]
+
+
+def test_the_picture_has_a_bar_for_each_case_that_has_a_budget() -> None:
+    budget = dict.fromkeys(SEGMENTS, 1.0)
+    cases = [row("1/1/1", "fit", Closed(4), 400.0), row("1/1/1", "shm", Closed(4), 0.0)]
+    report = {
+        "transports": [{**cases[0], "budget_ms": budget}, {**cases[1], "budget_ms": {}}],
+        "half_load": [{**row("1/1/1", "fit", Open(200.0), 200.0), "budget_ms": budget}],
+    }
+    bars = bars_of(report)
+    assert bars == [("fit, 4 at a time", budget), ("fit, 200/s", budget)]
+    svg, png = draw_bars(bars, "pcb")
+    assert b"fit, 4 at a time" in svg
+    assert cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR) is not None
 
 
 def test_verdict_says_what_it_lacks() -> None:
@@ -164,4 +187,8 @@ def test_tables_hold_a_share_a_bound_and_what_the_instances_could_do() -> None:
     # 800 of 2,040 parts of 500 µs; 1.2288 MB at 10 GB/s; two instances of 500 µs an image.
     assert "| detector: copy in | 196 | 1229 | 123 |  |" in limits
     assert "| preprocess: all | 500 |  |  | 4000 |" in limits
+    # What enters the server is the fitted frame, or the whole one.
+    assert "| preprocess: copy in | 196 | 691 | 69 |  |" in limits
+    report.transports[0]["transport"] = "shm"
+    assert "| preprocess: copy in | 196 | 2765 | 276 |  |" in str(limits_table(report))
     assert limits_table(Report()) is None

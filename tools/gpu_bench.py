@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 import cv2
 from gpu_bench.pipeline import running
-from gpu_bench.plan import Plan, Report, run
+from gpu_bench.plan import TRANSPORTS, Plan, Report, Transport, run
 from gpu_bench.repository import Setup
 from gpu_bench.tables import cases_table, ceiling_table, limits_table
 from gpu_bench.verdict import verdict
@@ -55,6 +55,13 @@ def _clients(_context: click.Context, _parameter: click.Parameter, text: str) ->
     return counts
 
 
+def _transports(_context: click.Context, _parameter: click.Parameter, text: str) -> list[Transport]:
+    chosen = [known for known in TRANSPORTS if known in text.split(",")]
+    if set(chosen) != set(text.split(",")):
+        raise click.BadParameter(f"expected some of {','.join(TRANSPORTS)}, got {text!r}")
+    return chosen
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option(
     "--trunk",
@@ -75,6 +82,13 @@ def _clients(_context: click.Context, _parameter: click.Parameter, text: str) ->
 @click.option("--budget-s", type=click.FloatRange(1), default=420.0, help="Seconds of all.")
 @click.option("--max-batch", type=click.Choice(["1", "2", "4", "8", "16", "32"]), default="32")
 @click.option("--copy-threads", type=click.IntRange(1), default=4, help="Of one stand-in.")
+@click.option("--gpus", type=click.IntRange(1), default=1, help="Shared by the stand-ins.")
+@click.option(
+    "--transports",
+    default=",".join(TRANSPORTS),
+    callback=_transports,
+    help="To compare with the best setup.",
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
 def main(
     trunk: Path,
@@ -86,6 +100,8 @@ def main(
     budget_s: float,
     max_batch: str,
     copy_threads: int,
+    gpus: int,
+    transports: list[Transport],
     json_file: Path | None,
 ) -> None:
     """Measure the pipeline around a stand-in detector, and that detector alone."""
@@ -101,7 +117,8 @@ def main(
             device=device,
             trunk=trunk,
             frames=_boards(Path(folder)),
-            setups=[Setup(*row, device, copy_threads, int(max_batch)) for row in setups],
+            setups=[Setup(*row, device, copy_threads, int(max_batch), gpus) for row in setups],
+            transports=transports,
             clients=clients,
             case_s=case_s,
             deadline_s=started_s + budget_s,

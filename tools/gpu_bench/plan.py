@@ -38,6 +38,7 @@ class Plan:
     setups: Sequence[Setup]
     clients: Sequence[int]
     """How many requests are under way at a time; the setups are compared at the largest."""
+    transports: Sequence[Transport]
     case_s: float
     """Seconds that a case is measured for, and warmed up for a third of it."""
     deadline_s: float
@@ -51,8 +52,8 @@ class Plan:
 
     @property
     def transports_s(self) -> float:
-        """What the best setup's part takes: every transport under each load and at half of it."""
-        return _START_S + len(TRANSPORTS) * (len(self.clients) + 1) * self.one_case_s
+        """What the best setup's part takes: each transport under each load and at half of it."""
+        return _START_S + len(self.transports) * (len(self.clients) + 1) * self.one_case_s
 
 
 @dataclass(slots=True)
@@ -64,11 +65,13 @@ class Report:
     transports: list[dict[str, Any]] = field(default_factory=list)
     half_load: list[dict[str, Any]] = field(default_factory=list)
     best_setup: Setup | None = None
+    gpus: int = 1
     problems: list[str] = field(default_factory=list)
 
 
 def run(plan: Plan, report: Report, shown: Callable[[str], None]) -> None:
     """Fill the report part by part; ``shown`` is called with the name of each when it is known."""
+    report.gpus = plan.setups[0].gpus
     parts: tuple[tuple[str, Callable[[Plan, Report], None]], ...] = (
         ("ceiling", _ceiling),
         ("setups", _compare_setups),
@@ -116,7 +119,7 @@ def _transports(plan: Plan, report: Report) -> None:
     if report.best_setup is None:
         raise RuntimeError("no setup could be measured")
     with plan.serve(report.best_setup) as running:
-        for transport in TRANSPORTS:
+        for transport in plan.transports:
             rows = []
             # Descending: the figures that matter most come first.
             for clients in sorted(plan.clients, reverse=True):

@@ -27,6 +27,8 @@ class Setup:
     copy_threads: int = 4
     """CPU threads with which one stand-in gathers a batch in pinned memory."""
     max_batch: int = BATCHES[-1]
+    gpus: int = 1
+    """Over which the detector's instances are spread in turn."""
 
     @property
     def label(self) -> str:
@@ -52,6 +54,7 @@ def write_repository(manifest: Manifest, setup: Setup, trunk: Path, root: Path) 
     for key, value in {
         "device": setup.device,
         "copy_threads": str(setup.copy_threads),
+        "gpus": str(setup.gpus),
         "batches": json.dumps(batches),
     }.items():
         config.parameters[key].string_value = value

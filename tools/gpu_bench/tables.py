@@ -56,11 +56,13 @@ def limits_table(report: Report) -> str | None:
     if row is None or report.ceiling is None:
         return None
     gb = report.ceiling["gb_per_s"]
+    sent = _bytes_sent(row["transport"])
+    moved_by = _bytes_moved(sent)
     counts = dict(zip(("preprocess", "detector", "nms"), row["setup"].split("/"), strict=True))
     lines = []
     for name, step in row["steps"].items():
         role = _role(name)
-        moved = _BYTES[role]
+        moved = moved_by[role]
         # A request's time is that of its whole batch; only their shares can be told for an image.
         whole = sum(step[f"{part}_us"] for part in _PARTS) or 1.0
         for part, label in _PARTS.items():
@@ -83,14 +85,15 @@ def limits_table(report: Report) -> str | None:
         lines.append(
             (f"in the stand-in: {part}", number(micros, 0), "", number(bounds[part], 0), "")
         )
-    lines.append(("client CPU", number(row["client_cpu_us"], 0), _kb(_FRAME), "", ""))
+    lines.append(("client CPU", number(row["client_cpu_us"], 0), _kb(sent), "", ""))
     title = f"What limits throughput: {row['transport']}, {row['load']}, {row['setup']}"
     columns = ("stage", "µs an image", "kB", "physical bound µs", "its instances could do images/s")
     return Table(title, columns, lines).markdown()
 
 
-# A 1280x720 frame fitted to 640, the letterboxed square, K candidates of 24 bytes.
-_FRAME = 640 * 360 * 3
+# A 1280x720 frame, the same fitted to 640, the letterboxed square, K candidates of 24 bytes.
+_FRAME = 1280 * 720 * 3
+_FITTED = 640 * 360 * 3
 _CANVAS = 640 * 640 * 3
 _CANDIDATES = 300 * 24
 _PARTS = {
@@ -98,19 +101,27 @@ _PARTS = {
     "compute_infer": "compute",
     "compute_output": "copy out",
 }
-_BYTES = {
-    "preprocess": {
-        "compute_input": _FRAME,
-        "compute_infer": _CANVAS + _FRAME,
-        "compute_output": _CANVAS,
-    },
-    "detector": {
-        "compute_input": _CANVAS,
-        "compute_infer": _CANVAS,
-        "compute_output": _CANDIDATES,
-    },
-    "nms": {"compute_input": _CANDIDATES, "compute_infer": _CANDIDATES, "compute_output": 0},
-}
+
+
+def _bytes_sent(transport: str) -> int:
+    """Return what a frame of this benchmark is when it enters the server, decoded."""
+    return _FITTED if transport in ("auto", "fit") else _FRAME
+
+
+def _bytes_moved(sent: int) -> dict[str, dict[str, int]]:
+    return {
+        "preprocess": {
+            "compute_input": sent,
+            "compute_infer": sent + _CANVAS,
+            "compute_output": _CANVAS,
+        },
+        "detector": {
+            "compute_input": _CANVAS,
+            "compute_infer": _CANVAS,
+            "compute_output": _CANDIDATES,
+        },
+        "nms": {"compute_input": _CANDIDATES, "compute_infer": _CANDIDATES, "compute_output": 0},
+    }
 
 
 def _role(name: str) -> str:

@@ -12,10 +12,13 @@ P99_MS = 25.0
 
 
 def ceiling_of(report: Report) -> float | None:
-    """Images a second of the detector alone: its best batch size, frames on the device already."""
+    """Images a second of the detector alone: its best batch size, frames on the device already.
+
+    Measured on one GPU; several of them are taken to do as many times that.
+    """
     if report.ceiling is None:
         return None
-    return float(max(row["compute"] for row in report.ceiling["rows"]))
+    return float(max(row["compute"] for row in report.ceiling["rows"])) * report.gpus
 
 
 def best_row(report: Report) -> dict[str, Any] | None:

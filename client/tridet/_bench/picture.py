@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tridet._bench.budget import LATE, MEANINGS, OTHER, SEGMENTS, WIRE
-from tridet._bench.cases import Result
 from tridet._bench.run import Outcome
 from tridet._bench.saturation import Saturation
 
@@ -34,16 +33,27 @@ _CURVE_INCHES = 3.6
 _DPI = 120
 
 
+Bar: TypeAlias = tuple[str, Mapping[str, float]]
+"""A case's label, and its budget: SEGMENTS to milliseconds."""
+
+
 def draw(outcome: Outcome) -> tuple[bytes, bytes]:
     """Return the picture as SVG and as PNG."""
+    bars = [(result.case.label, result.budget_ms) for result in outcome.results if result.budget_ms]
+    return draw_bars(bars, outcome.plan.target.model, outcome.saturations)
+
+
+def draw_bars(
+    bars: Sequence[Bar], model: str, saturations: Sequence[Saturation] = ()
+) -> tuple[bytes, bytes]:
+    """Return the budgets of some cases, and the searches below them, as SVG and as PNG."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    bars = [result for result in outcome.results if result.budget_ms]
-    heights = [_FRAME_INCHES + _BAR_INCHES * len(bars)] + [_CURVE_INCHES] * len(outcome.saturations)
+    heights = [_FRAME_INCHES + _BAR_INCHES * len(bars)] + [_CURVE_INCHES] * len(saturations)
     figure = Figure(figsize=(_WIDTH_INCHES, sum(heights)), layout="constrained")
     panels = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
-    _draw_budget(panels[0], bars, outcome.plan.target.model)
+    _draw_budget(panels[0], bars, model)
     figure.legend(
         *panels[0].get_legend_handles_labels(),
         loc="outside upper center",
@@ -53,7 +63,7 @@ def draw(outcome: Outcome) -> tuple[bytes, bytes]:
         handlelength=1.0,
         columnspacing=1.2,
     )
-    for panel, saturation in zip(panels[1:], outcome.saturations, strict=True):
+    for panel, saturation in zip(panels[1:], saturations, strict=True):
         _draw_curve(panel, saturation)
     svg, png = io.BytesIO(), io.BytesIO()
     # Text stays text, so that it can be searched; the same run gives the same file.
@@ -63,18 +73,17 @@ def draw(outcome: Outcome) -> tuple[bytes, bytes]:
     return svg.getvalue(), png.getvalue()
 
 
-def _draw_budget(axes: Axes, results: Sequence[Result], model: str) -> None:
-    names = [result.case.label for result in results]
-    rows = range(len(results))
-    lefts = [0.0] * len(results)
+def _draw_budget(axes: Axes, bars: Sequence[Bar], model: str) -> None:
+    rows = range(len(bars))
+    lefts = [0.0] * len(bars)
     for segment in SEGMENTS:
-        widths = [result.budget_ms[segment] for result in results]
+        widths = [budget[segment] for _, budget in bars]
         axes.barh(rows, widths, left=lefts, color=_COLOURS[segment], label=segment, height=0.7)
         lefts = [left + width for left, width in zip(lefts, widths, strict=True)]
     longest = max(lefts, default=1.0)
     for row, total in zip(rows, lefts, strict=True):
         axes.text(total + longest * 0.008, row, f"{total:.1f}", va="center", fontsize=8)
-    axes.set_yticks(rows, names, fontsize=8)
+    axes.set_yticks(rows, [name for name, _ in bars], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlim(0, longest * 1.08)
     axes.set_xlabel("ms, mean of a frame, from the moment it was to be sent to its boxes")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+import cv2
 import numpy as np
 
 from tridet._bench.frames import Frames
@@ -81,6 +82,8 @@ def serve(pipe: Connection, target: Target) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # gRPC's own log would mix with our messages.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    # OpenCV's own threads spin while they wait for work, on the cores of the server under test.
+    cv2.setNumThreads(1)
     # epoll wakes to the millisecond, which is the time of a whole request; select to the
     # microsecond.
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())

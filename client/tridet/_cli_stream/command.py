@@ -116,8 +116,11 @@ def stream(server: Server, **options: Any) -> None:
       tridet stream --config cameras.toml --stats stats.jsonl --quiet
       tridet stream 0 --show --zone gate=0.1,0.1,0.9,0.1,0.5,0.9
     """
+    import cv2
+
     from tridet._cli_stream.prepare import prepare
 
+    cv2.setNumThreads(1)  # every source has threads of its own; OpenCV's would spin beside them
     code = prepare(server, options).until_over()
     if code:
         raise click.exceptions.Exit(code)

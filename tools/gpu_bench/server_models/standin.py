@@ -27,6 +27,10 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         parameters = {k: v["string_value"] for k, v in config["parameters"].items()}
         torch.set_num_threads(int(parameters["copy_threads"]))
+        if parameters["device"] == "cuda":
+            # Triton ends an instance's name with its number in the group.
+            number = int(args["model_instance_name"].rpartition("_")[2])
+            torch.cuda.set_device(number % int(parameters["gpus"]))
         folder = Path(args["model_repository"]) / args["model_version"]
         network = network_from(folder / "trunk.pt", parameters["device"])
         # Descending, so that the largest finds memory in one piece.
