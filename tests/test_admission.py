@@ -1,10 +1,19 @@
+import multiprocessing
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from tridet_build.steps import admission
 from tridet_build.steps.admission import Admission, OverloadedError
+
+DEADLINE_S = 60.0
+_INSTANCES = 3
 
 
 @pytest.fixture
@@ -84,3 +93,70 @@ def test_tables_of_ended_servers_are_removed(tmp_path: Path) -> None:
     Admission(2, 10, tmp_path)
     (table,) = tmp_path.iterdir()
     assert table.name != "tridet-admission-999999999"
+
+
+def test_late_release_frees_nobody_else(tmp_path: Path, clock: Callable[[float], None]) -> None:
+    door = Admission(1, 10, tmp_path)
+    lost = door.admit(1)
+    clock(21)
+    door.admit(1)
+    door.release(lost)
+    with pytest.raises(OverloadedError):
+        door.admit(1)
+    # Nor one of the same moment in the same place.
+    (tmp_path / "other").mkdir()
+    other = Admission(1, 10, tmp_path / "other")
+    first = other.admit(1)
+    other.release(first)
+    other.admit(1)
+    other.release(first)
+    with pytest.raises(OverloadedError):
+        other.admit(1)
+
+
+def test_row_of_an_ended_instance_is_taken_again(tmp_path: Path) -> None:
+    """Models that are loaded and unloaded over and over do not use the table up."""
+    code = (
+        "import os, sys; from pathlib import Path; from tridet_build.steps import admission;"
+        f"admission.os.getppid = lambda: {os.getppid()};"
+        "admission.Admission(4, 10, Path(sys.argv[1])).admit(3)"
+    )
+    mine = Admission(4, 10, tmp_path)
+    mine.admit(1)
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
+        )
+        if done.returncode:
+            break
+    # What the first left behind counts until it is given up as lost.
+    assert "OverloadedError: overloaded: expected at most 4 frames under way, got 4" in done.stderr
+    rows = np.fromfile(next(tmp_path.iterdir()), np.int64, count=admission._ROWS)
+    assert np.count_nonzero(rows) == 2
+
+
+def _admit_and_release(folder: str, server: int, start: Any, failures: Any) -> None:
+    admission.os.getppid = lambda: server
+    door = Admission(_INSTANCES, 30, Path(folder))
+    start.wait(DEADLINE_S)
+    try:
+        for _ in range(20_000):
+            door.release(door.admit(1))
+    except OverloadedError as error:
+        failures.put(str(error))
+
+
+def test_instances_without_a_lock_never_refuse_what_fits(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    failures = context.Queue()
+    arguments = (str(tmp_path), os.getppid(), context.Barrier(_INSTANCES), failures)
+    instances = [
+        context.Process(target=_admit_and_release, args=arguments) for _ in range(_INSTANCES)
+    ]
+    for instance in instances:
+        instance.start()
+    for instance in instances:
+        instance.join(DEADLINE_S)
+        assert instance.exitcode == 0
+    assert failures.empty()
+    Admission(_INSTANCES, 30, tmp_path).admit(_INSTANCES)  # nothing is left under way

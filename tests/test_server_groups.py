@@ -19,6 +19,7 @@ from tridet import _contract as contract
 from tridet_build.groups import load_groups
 from tridet_build.manifest import load_manifests
 from tridet_build.repository import write
+from tridet_build.steps import admission
 from tritonclient.utils import InferenceServerException
 
 pytestmark = pytest.mark.server
@@ -45,7 +46,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
 
 def under_way(server: LocalServer) -> int:
     """Count the frames that the server has let in and not counted out."""
-    return int(np.count_nonzero(np.fromfile(f"/dev/shm/tridet-admission-{server.pid}", np.int64)))
+    table = np.fromfile(f"/dev/shm/tridet-admission-{server.pid}", np.int64)
+    tickets, frames = table[admission._ROWS :].reshape(2, -1)
+    return int(frames[tickets != 0].sum())
 
 
 def frame(width: int, height: int, seed: int = 0) -> np.ndarray:
