@@ -81,7 +81,6 @@ def _transports(_context: click.Context, _parameter: click.Parameter, text: str)
 @click.option("--case-s", type=click.FloatRange(0.1), default=3.0, help="Seconds of a case.")
 @click.option("--budget-s", type=click.FloatRange(1), default=420.0, help="Seconds of all.")
 @click.option("--max-batch", type=click.Choice(["1", "2", "4", "8", "16", "32"]), default="32")
-@click.option("--copy-threads", type=click.IntRange(1), default=4, help="Of one stand-in.")
 @click.option("--gpus", type=click.IntRange(1), default=1, help="Shared by the stand-ins.")
 @click.option(
     "--transports",
@@ -99,7 +98,6 @@ def main(
     case_s: float,
     budget_s: float,
     max_batch: str,
-    copy_threads: int,
     gpus: int,
     transports: list[Transport],
     json_file: Path | None,
@@ -117,7 +115,7 @@ def main(
             device=device,
             trunk=trunk,
             frames=_boards(Path(folder)),
-            setups=[Setup(*row, device, copy_threads, int(max_batch), gpus) for row in setups],
+            setups=[Setup(*row, device, int(max_batch), gpus) for row in setups],
             transports=transports,
             clients=clients,
             case_s=case_s,

@@ -33,9 +33,9 @@ def cores(
 
 
 def spent_by_standin(folder: Path) -> npt.NDArray[np.float64]:
-    """Return the sums that standin.py keeps: float64 [6], see there."""
+    """Return the sums that standin.py keeps: float64 [5], see there."""
     files = list(folder.glob("spent-*"))
-    spent = np.zeros(6)
+    spent = np.zeros(5)
     for file in files:
         spent += np.fromfile(file, np.float64)
     return spent

@@ -21,7 +21,7 @@ from tritonserver_wheel import LocalServer
 from gpu_bench.observed import cores, cpu_by_process, spent_by_standin
 from gpu_bench.repository import Setup, detector_folder, write_repository
 
-_STANDIN = ("executions", "frames", "gather", "upload", "compute", "answer")
+_STANDIN = ("executions", "frames", "upload", "compute", "answer")
 _TIMEOUT_S = 30.0
 # They would poll the GPU that is measured.
 _OPTIONS = ("--allow-gpu-metrics=false",)

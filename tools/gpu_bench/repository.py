@@ -13,6 +13,7 @@ from tridet_build.repository import render
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 _HERE = Path(__file__).parent / "server_models"
+_SIBLINGS = ("standin_network.py", "standin_pinned.py")
 _IN_FLIGHT = 512
 
 
@@ -24,8 +25,6 @@ class Setup:
     detector: int
     nms: int
     device: str
-    copy_threads: int = 4
-    """CPU threads with which one stand-in gathers a batch in pinned memory."""
     max_batch: int = BATCHES[-1]
     gpus: int = 1
     """Over which the detector's instances are spread in turn."""
@@ -53,7 +52,6 @@ def write_repository(manifest: Manifest, setup: Setup, trunk: Path, root: Path) 
     batches = [size for size in BATCHES if size <= setup.max_batch]
     for key, value in {
         "device": setup.device,
-        "copy_threads": str(setup.copy_threads),
         "gpus": str(setup.gpus),
         "batches": json.dumps(batches),
     }.items():
@@ -63,7 +61,7 @@ def write_repository(manifest: Manifest, setup: Setup, trunk: Path, root: Path) 
         **render([manifest]),
         f"{step}/configs/python.pbtxt": configs.to_text(config).encode(),
         f"{step}/1/model.py": (_HERE / "standin.py").read_bytes(),
-        f"{step}/1/standin_network.py": (_HERE / "standin_network.py").read_bytes(),
+        **{f"{step}/1/{name}": (_HERE / name).read_bytes() for name in _SIBLINGS},
     }
     for name, content in files.items():
         path = root / name

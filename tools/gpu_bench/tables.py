@@ -13,11 +13,11 @@ from gpu_bench.verdict import best_row, ceiling_of
 
 def ceiling_table(ceiling: dict[str, Any]) -> str:
     """The detector alone, and the machine's copies."""
-    ways = ("compute", "upload", "gather")
+    ways = ("compute", "upload")
     rates = ", ".join(f"{name} {gb:.1f} GB/s" for name, gb in ceiling["gb_per_s"].items())
     rows = [(str(row["batch"]), *(number(row[way], 0) for way in ways)) for row in ceiling["rows"]]
     title = f"Detector alone, images/s ({ceiling.get('gpu', 'CPU')}; {rates})"
-    columns = ("batch", "on the device", "uploaded from pinned memory", "gathered, then uploaded")
+    columns = ("batch", "on the device", "uploaded from pinned memory")
     return Table(title, columns, rows).markdown()
 
 
@@ -76,7 +76,6 @@ def limits_table(report: Report) -> str | None:
         lines.append((f"{role}: a request waits", number(step["queue_us"], 0), "", "", ""))
     upload = _CANVAS / gb["upload"] / 1e3 if "upload" in gb else None
     bounds = {
-        "gather": _CANVAS / gb["memcpy"] / 1e3,
         "upload": upload,
         "compute": 1e6 / max(line["compute"] for line in report.ceiling["rows"]),
         "answer": _CANDIDATES / gb["memcpy"] / 1e3,

@@ -6,6 +6,7 @@ size is a CUDA graph, as in a TensorRT plan.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -76,20 +77,18 @@ def network_from(trunk: Path, device: str) -> Network | Idle:
 
 
 class Graph:
-    """One batch size: on a GPU a CUDA graph, with pinned memory at both ends.
+    """One batch size: on a GPU a CUDA graph, and pinned memory for its results.
 
-    ``host`` and ``results`` belong to one call at a time.
+    ``results`` belong to one call at a time.
     """
 
     def __init__(self, network: Network | Idle, batch: int) -> None:
         self._network = network
-        on_gpu = network.device.type == "cuda"
-        shape = (batch, SIDE, SIDE, 3)
-        self.host = torch.zeros(shape, dtype=torch.uint8, pin_memory=on_gpu)
         self._graph = None
-        if not on_gpu:
+        if network.device.type != "cuda":
             return
         self._stream = torch.cuda.Stream()
+        shape = (batch, SIDE, SIDE, 3)
         self.frames = torch.zeros(shape, dtype=torch.uint8, device=network.device)
         with torch.cuda.stream(self._stream):
             for _ in range(_WARMUPS):
@@ -104,13 +103,20 @@ class Graph:
         self._done = torch.cuda.Event(blocking=True)
         self.results = tuple(torch.empty_like(o, device="cpu").pin_memory() for o in self._outputs)
 
-    def run(self, frames: int) -> tuple[Outputs, float]:
-        """Detect in the first ``frames`` of ``host``: the outputs, and the upload's seconds."""
+    def run(self, parts: Sequence[torch.Tensor]) -> tuple[Outputs, float]:
+        """Detect in frames uint8 [n, S, S, 3], together at most the batch size.
+
+        Returns the outputs, and the seconds of the upload. Memory that is pinned is uploaded as it
+        lies; CUDA copies other memory first.
+        """
         if self._graph is None:
-            return self._network(self.host[:frames]), 0.0
+            return self._network(torch.cat(list(parts))), 0.0
         with torch.cuda.stream(self._stream):
             self._started.record()
-            self.frames[:frames].copy_(self.host[:frames], non_blocking=True)
+            start = 0
+            for part in parts:
+                self.frames[start : start + len(part)].copy_(part, non_blocking=True)
+                start += len(part)
             self._uploaded.record()
             self._graph.replay()
             for ours, theirs in zip(self.results, self._outputs, strict=True):
@@ -121,11 +127,9 @@ class Graph:
 
     def compute(self) -> None:
         """Detect in what is on the device already, and leave the outputs there."""
-        if self._graph is None:
-            self._network(self.host)
-            return
-        with torch.cuda.stream(self._stream):
-            self._graph.replay()
+        if self._graph is not None:
+            with torch.cuda.stream(self._stream):
+                self._graph.replay()
 
     def wait(self) -> None:
         """Wait for all of it."""
