@@ -5,9 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
-from stub_onnx import write_detector
+from onnx import numpy_helper
+from stub_onnx import write_detector, write_stub
 from tridet_build._cli import cli
 from tridet_build.manifest import load_manifests
 from tridet_build.plan.runtime import use_rtx
@@ -143,3 +147,19 @@ def test_the_gate_names_what_it_leaves_out(tmp_path: Path) -> None:
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "gate: expected 1 usable images or more, got 0; the first of 1 unreadable ones" in line
+
+
+def test_the_gate_holds_to_the_manifests_limits(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((48, 60, 3), 120, np.uint8))
+    write_stub(tmp_path / "other.onnx")
+    model = onnx.load(tmp_path / "other.onnx")
+    (table,) = (weight for weight in model.graph.initializer if weight.name == "scaled")
+    values = numpy_helper.to_array(table).copy()
+    values[0, :, :8] = 0  # what a few anchors see is lost
+    table.CopyFrom(numpy_helper.from_array(values, table.name))
+    onnx.save(model, tmp_path / "other.onnx")
+    for name, gate, code in (("strict", "", 1), ("loose", "[gate]\nmax_changed = 1.0\n", 0)):
+        write_detector(tmp_path / name, gate)
+        arguments = ("gate", str(tmp_path / name), str(tmp_path / "other.onnx"))
+        done = tridet_build(*arguments, "--precision", "fp16", "--images", str(tmp_path))
+        assert done.returncode == code, done.stderr

@@ -141,13 +141,15 @@ def gate(
 ) -> None:
     """Compare what VARIANT detects with what the FP32 ONNX detects; fail beyond the limits.
 
+    The limits are those of the manifest's [gate].
+
     \b
     Example:
       tridet-build gate models/pcb pcb.int8.onnx --precision int8 --images boards/test
     """
     from tridet_build.gate.detections import settings_of
     from tridet_build.gate.judge import gate as run_gate
-    from tridet_build.gate.report import gate_table
+    from tridet_build.gate.report import gate_table, limits_of
     from tridet_build.images import find_images
 
     detector = _plain(manifest)
@@ -158,6 +160,7 @@ def gate(
         images=find_images(images),
         settings=settings_of(detector),
         labels=labels,
+        limits=limits_of(detector, precision),
         out=out,
         say=note,
     )

@@ -7,14 +7,13 @@ where it stopped.
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final
 
 from tridet_build._exceptions import GateError, PrecisionError
 from tridet_build._hashes import sha256_of, sha256_of_all
 from tridet_build.export import export_onnx
 from tridet_build.gate.detections import settings_of
 from tridet_build.gate.judge import gate
-from tridet_build.gate.report import LIMITS, GateReport, Limits
+from tridet_build.gate.report import POINTS, GateReport, Limits, limits_of
 from tridet_build.graph import graph_of
 from tridet_build.images import find_images
 from tridet_build.labels import labels_in
@@ -24,8 +23,6 @@ from tridet_build.precision.convert import to_fp16, to_int8
 from tridet_build.precision.report import stored_precision
 from tridet_build.record import Calibration, File, Gate, record_file
 from tridet_build.stages import Done, Stages
-
-_POINTS: Final = 100
 
 Progress = Callable[[str], Callable[[int, int], None]]
 """Given the name of a stage, returns what it calls with (done, in all)."""
@@ -199,11 +196,7 @@ def _gate(
     progress: Progress | None,
 ) -> Done:
     precision, wished = manifest.precision, manifest.gate
-    limits = LIMITS[precision]
-    if wished.max_map_loss is not None:
-        limits = replace(limits, map_drop=wished.max_map_loss / _POINTS)
-    if wished.max_changed is not None:
-        limits = replace(limits, changed=wished.max_changed)
+    limits = limits_of(manifest, precision)
     out = stages.folder / f"gate-{precision}"
     settings = settings_of(manifest)
 
@@ -252,7 +245,7 @@ def _verdict(report: GateReport, limits: Limits) -> Gate:
     if report.reference_map is None or report.variant_map is None:
         return Gate(True, figures, {"changed": limits.changed})
     before, after = report.reference_map, report.variant_map
-    figures["map50_lost_points"] = _POINTS * (before.map50 - after.map50)
-    figures["map50_95_lost_points"] = _POINTS * (before.map50_95 - after.map50_95)
-    most = _POINTS * limits.map_drop
+    figures["map50_lost_points"] = POINTS * (before.map50 - after.map50)
+    figures["map50_95_lost_points"] = POINTS * (before.map50_95 - after.map50_95)
+    most = POINTS * limits.map_drop
     return Gate(True, figures, {"map50_lost_points": most, "map50_95_lost_points": most})

@@ -1,7 +1,7 @@
 """The gate's verdict and its three forms: a table, JSON, and a picture of the worst image."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from tridet._decode import decode
 from tridet_build._exceptions import GateError
 from tridet_build.gate.detections import MATCH_IOU, Comparison, Found, Settings, match
 from tridet_build.gate.truth import Scores
+from tridet_build.manifest import Manifest
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -52,6 +53,19 @@ LIMITS: Final[dict[str, Limits]] = {
     "int8": Limits(map_drop=0.01, changed=0.05),
 }
 """The defaults: FP16 may lose 0.1 points of mAP, INT8 1.0."""
+
+POINTS: Final = 100
+"""Of mAP, in which manifests and people count it."""
+
+
+def limits_of(manifest: Manifest, precision: str) -> Limits:
+    """Return the manifest's own limits, and the precision's defaults where it has none."""
+    wished, limits = manifest.gate, LIMITS[precision]
+    if wished.max_map_loss is not None:
+        limits = replace(limits, map_drop=wished.max_map_loss / POINTS)
+    if wished.max_changed is not None:
+        limits = replace(limits, changed=wished.max_changed)
+    return limits
 
 
 @dataclass(frozen=True)
