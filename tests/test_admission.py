@@ -89,10 +89,34 @@ def test_a_request_without_timeout_has_the_servers(
 
 
 def test_tables_of_ended_servers_are_removed(tmp_path: Path) -> None:
-    (tmp_path / "tridet-admission-999999999").write_bytes(b"old")
     Admission(2, 10, tmp_path)
-    (table,) = tmp_path.iterdir()
-    assert table.name != "tridet-admission-999999999"
+    (mine,) = tmp_path.iterdir()
+    ended = mine.with_name(f"{mine.name.rpartition('-')[0]}-999999999")
+    # Of another container on the same /dev/shm: its numbers mean nothing here.
+    foreign = tmp_path / "tridet-admission-1-999999999"
+    for table in (ended, foreign):
+        table.write_bytes(b"old")
+    Admission(2, 10, tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([mine, foreign])
+
+
+def test_tickets_do_not_run_ahead_of_the_clock(tmp_path: Path) -> None:
+    """Else the age of the oldest would be wrong; a large table has the coarsest stamps."""
+    door = Admission(8192, 10, tmp_path)
+    tick_ns = 1 << door._place_bits
+    for _ in range(9000):
+        ticket = door.admit(1)
+        door.release(ticket)
+    assert ticket < time.monotonic_ns() + tick_ns
+
+
+def test_foreign_tickets_are_ignored(tmp_path: Path) -> None:
+    door = Admission(3, 10, tmp_path)
+    door.admit(3)
+    for ticket in (0, -1, (1 << 62) - 1):
+        door.release(ticket)
+    with pytest.raises(OverloadedError):
+        door.admit(1)
 
 
 def test_late_release_frees_nobody_else(tmp_path: Path, clock: Callable[[float], None]) -> None:

@@ -62,8 +62,8 @@ def test_both_have_the_gpu(services: dict[str, Any]) -> None:
 
 def test_the_container_allocates_as_the_local_server_does(services: dict[str, Any]) -> None:
     environment = services["triton"]["environment"]
-    found = {name: str(environment[name]) for name in environment if name.startswith("MALLOC_")}
-    assert found == ALLOCATOR
+    found = {name: environment[name] for name in environment if name.startswith("MALLOC_")}
+    assert found == {name: f"${{{name}:-{value}}}" for name, value in ALLOCATOR.items()}
 
 
 def test_what_is_mounted_and_copied_exists(services: dict[str, Any]) -> None:

@@ -282,6 +282,13 @@ def test_progress_may_be_silent() -> None:
         ),
         (
             [
+                "Error Code 2: Internal Error (Assertion max((a + 1), (b + 1)) failed. "
+                "In check at /_src/graph.cpp:1)"
+            ],
+            "Internal Error (Assertion max((a + 1), (b + 1)) failed.)",
+        ),
+        (
+            [
                 "IRuntime::deserializeCudaEngine: Error Code 6: API Usage Error (The engine cannot "
                 "run on this GPU, which has compute capability 9.0. In check at /_src/r.cpp:84)"
             ],

@@ -46,7 +46,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
 
 def under_way(server: LocalServer) -> int:
     """Count the frames that the server has let in and not counted out."""
-    table = np.fromfile(f"/dev/shm/tridet-admission-{server.pid}", np.int64)
+    (path,) = Path("/dev/shm").glob(f"tridet-admission-*-{server.pid}")
+    table = np.fromfile(path, np.int64)
     tickets, frames = table[admission._ROWS :].reshape(2, -1)
     return int(frames[tickets != 0].sum())
 

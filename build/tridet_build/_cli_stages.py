@@ -120,6 +120,7 @@ def int8(
         cache=cache,
         minimum=detector.calibration.minimum,
         max_pixels=detector.limits.max_pixels,
+        say=note,
     )
     console.print(f"{out}: {report.size_bytes} bytes, nodes by precision {report.nodes}")
 

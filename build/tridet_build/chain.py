@@ -161,10 +161,9 @@ def _convert(manifest: Manifest, out: Path, stages: Stages, progress: Progress |
             minimum=calibration.minimum,
             max_pixels=manifest.limits.max_pixels,
             progress=progress and progress("calibration"),
+            say=stages.say,
         )
         used = report.calibration or {}
-        if used["unreadable"]:
-            stages.say(f"note: {used['unreadable']} calibration images cannot be read, left out")
         return {
             "calibration": {
                 "sha256": used["images_sha256"],

@@ -14,7 +14,7 @@ from rich.table import Table
 from tridet import _contract as contract
 from tritonclient.grpc import model_config_pb2 as pb
 
-from tridet_build._exceptions import BuildError, CheckError
+from tridet_build._exceptions import BuildError, CheckError, first_line
 from tridet_build._hashes import sha256_of
 from tridet_build.check_tensors import (
     config_tensors,
@@ -114,7 +114,7 @@ def _config(folder: Path, runtime: Runtime) -> pb.ModelConfig:
     except FileNotFoundError:
         raise CheckError("no such file; a folder here must hold a model") from None
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        first = str(error).strip().splitlines()[0]
+        first = first_line(error)
         raise CheckError(f"{path.name}: does not parse: {first}") from None
     if config.name and config.name != folder.name:
         raise CheckError(f"name: expected {folder.name!r}, the folder's, got {config.name!r}")

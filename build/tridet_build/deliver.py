@@ -116,7 +116,8 @@ def deliver(
     settings = plan_settings(manifest)
     work = stages.folder / PLAN_FILE
     trt, flavour = tensorrt()
-    chosen = _images(manifest, stages)
+    # TensorRT for RTX compiles for GPUs other than those here: nothing to verify on.
+    chosen = _images(manifest, stages) if flavour == "tensorrt" else Usable((), (), ())
     thresholds = settings_of(manifest).thresholds
 
     def make() -> dict[str, Any]:
@@ -128,10 +129,16 @@ def deliver(
             verbose=verbose,
         )
         gates = {}
-        if chosen.images and flavour == "tensorrt":
+        if chosen.images:
             batch = min(4, settings.batch.max)
             seen = verify_plan(
-                work, graph, chosen.images, thresholds, batch=batch, most_changed=_MOST_CHANGED
+                work,
+                graph,
+                chosen.images,
+                thresholds,
+                batch=batch,
+                most_changed=_MOST_CHANGED,
+                max_pixels=manifest.limits.max_pixels,
             )
             figures = {"images": seen.images, "changed": seen.changed, "iou_mean": seen.iou_mean}
             gates["plan"] = asdict(Gate(True, figures, {"changed": _MOST_CHANGED}))
@@ -187,7 +194,13 @@ def _images(manifest: Manifest, stages: Stages) -> Usable:
     if folder is None or not folder.is_dir():
         return Usable((), (), ())
     images = shuffled(find_images(folder))
-    return usable(images, "verification", most=_VERIFIED_IMAGES, say=stages.say)
+    return usable(
+        images,
+        "verification",
+        most=_VERIFIED_IMAGES,
+        max_pixels=manifest.limits.max_pixels,
+        say=stages.say,
+    )
 
 
 def _record(

@@ -24,7 +24,7 @@ import onnx
 import PIL.Image
 
 from tridet_build._atomic import write_atomically
-from tridet_build._exceptions import INSTALL, BuildError, ExportError
+from tridet_build._exceptions import INSTALL, BuildError, ExportError, first_line
 from tridet_build.axes import fix_size
 from tridet_build.graph import OLDEST_OPSET, socket_of
 from tridet_build.layouts import Layout, Prediction
@@ -327,5 +327,4 @@ def _quiet() -> Iterator[None]:
 
 
 def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"^ERROR \S+ ", "", lines[0])
+    return re.sub(r"^ERROR \S+ ", "", first_line(error))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tridet import _contract as contract
 from tridet._decode import ImageError
 
-from tridet_build._exceptions import BuildError, GateError
+from tridet_build._exceptions import BuildError, GateError, first_line
 from tridet_build.graph import serving_graph
 from tridet_build.images import MAX_PIXELS, letterboxed
 from tridet_build.manifest import Manifest
@@ -208,7 +208,7 @@ def detect(
     except BuildError:
         raise
     except Exception as error:  # ONNX Runtime raises its own types
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise GateError(f"{weights}: ONNX Runtime cannot run it: {reason}") from None
     return found
 

@@ -12,7 +12,7 @@ import numpy as np
 from rich.table import Table
 from tridet import _contract as contract
 
-from tridet_build._exceptions import PlanError
+from tridet_build._exceptions import PlanError, first_line
 from tridet_build.plan import layers as plan_layers
 from tridet_build.plan.runtime import engine_layers, load, tensorrt
 
@@ -152,7 +152,7 @@ def measure(
                         samples = _timed(replay, stream.synchronize, seconds, clock)
                     speeds.append(speed(batch, True, *samples))
     except PolygraphyException as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise PlanError(f"{plan}: cannot be run: {reason}") from None
     return speeds
 

@@ -172,7 +172,7 @@ def explained(errors: list[str]) -> str:
     line = re.sub(r"\bIn \S+ at [^\s:]+:\d+", "", first)
     # The place stood in brackets, alone or with more.
     line = re.sub(r"\(\s*\)|(?<=\()\s+|\s+(?=\))", "", line)
-    line = re.sub(r"\s+", " ", re.sub(r"\(\((.*)\)\)", r"(\1)", line)).strip()
+    line = re.sub(r"\s+", " ", re.sub(r"\(\(([^()]*)\)\)", r"(\1)", line)).strip()
     joined = " ".join(errors).lower()
     if "workspace" in joined or "could not find any implementation" in joined:
         line += " (often too small a workspace: raise or drop the limit)"

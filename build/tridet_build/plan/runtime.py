@@ -87,18 +87,18 @@ def load_bytes(trt: Any, content: bytes, name: Path) -> Any:
     from polygraphy.backend.trt import EngineFromBytes, get_trt_logger
     from polygraphy.exception import PolygraphyException
 
+    errors = plan_progress.recorder(trt)
     with quiet(verbose=False):
-        runtime = trt.Runtime(get_trt_logger())
-        errors = plan_progress.recorder(trt)
-        runtime.error_recorder = errors
         try:
-            return EngineFromBytes(content, runtime=runtime)()
+            runtime = trt.Runtime(get_trt_logger())
+            runtime.error_recorder = errors
+            engine = EngineFromBytes(content, runtime=runtime)()
         except (PolygraphyException, RuntimeError, TypeError):
             inside = ".".join(map(str, content[24:28]))
+            reason = f"{plan_progress.explained(errors.errors)}; " if errors.errors else ""
             raise PlanError(
                 f"{name}: TensorRT {trt.__version__} cannot load it (built with {inside}): "
-                f"{plan_progress.explained(errors.errors)}; a plan runs only on the version and "
-                "kind of GPU that it was built with"
+                f"{reason}a plan runs only on the version and kind of GPU that it was built with"
             ) from None
-        finally:
-            runtime.error_recorder = None
+    runtime.error_recorder = None
+    return engine

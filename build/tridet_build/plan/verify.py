@@ -9,7 +9,7 @@ import numpy.typing as npt
 from tridet import _contract as contract
 from tridet._decode import ImageError
 
-from tridet_build._exceptions import PlanError
+from tridet_build._exceptions import PlanError, first_line
 from tridet_build.gate.detections import LOWEST_CONF, Comparison, Found, compare, session
 from tridet_build.images import MAX_PIXELS, letterboxed
 from tridet_build.plan.runtime import load
@@ -31,6 +31,7 @@ def verify_plan(
     *,
     batch: int = 4,
     most_changed: float = 0.01,
+    max_pixels: int = MAX_PIXELS,
 ) -> Comparison:
     """Run a plan and its serving graph on images and compare their detections.
 
@@ -41,6 +42,7 @@ def verify_plan(
         thresholds: of the requests; ``conf`` is where a detection counts.
         batch: images of one call, within the plan's profile.
         most_changed: largest share of missed and extra detections.
+        max_pixels: largest accepted width times height of an image.
 
     Raises:
         PlanError: one of the two cannot be run, an image cannot be read, or more than
@@ -57,6 +59,7 @@ def verify_plan(
         size,
         thresholds,
         batch,
+        max_pixels,
     )
     try:
         with TrtRunner(load(plan)) as runner:
@@ -66,9 +69,9 @@ def verify_plan(
                 # The runner gives its own buffers, which the next call overwrites.
                 return [np.array(outputs[name]) for name in _OUTPUTS]
 
-            found = detect(run, images, size, thresholds, batch)
+            found = detect(run, images, size, thresholds, batch, max_pixels)
     except PolygraphyException as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise PlanError(f"{plan}: cannot be run: {reason}") from None
     comparison = compare(expected, found, thresholds.conf)
     judge(plan, comparison, most_changed)
@@ -76,7 +79,12 @@ def verify_plan(
 
 
 def detect(
-    run: Runner, images: Sequence[Path], size: int, thresholds: Thresholds, batch: int
+    run: Runner,
+    images: Sequence[Path],
+    size: int,
+    thresholds: Thresholds,
+    batch: int,
+    max_pixels: int = MAX_PIXELS,
 ) -> list[Found]:
     """Run images through a serving graph and the server's NMS.
 
@@ -86,6 +94,7 @@ def detect(
         size: S, side of the input in pixels.
         thresholds: of the requests.
         batch: images of one call.
+        max_pixels: largest accepted width times height of an image.
     """
     lowest = Thresholds(
         min(LOWEST_CONF, thresholds.conf),
@@ -97,7 +106,7 @@ def detect(
     found = []
     for start in range(0, len(images), batch):
         files = images[start : start + batch]
-        frames = [_frame(path, size) for path in files]
+        frames = [_frame(path, size, max_pixels) for path in files]
         outputs = run(np.stack([canvas for canvas, _ in frames]))
         for path, (_, undo), boxes, scores, class_ids in zip(files, frames, *outputs, strict=True):
             rows = suppress(boxes, scores, class_ids, lowest)
@@ -127,8 +136,8 @@ def judge(plan: Path, comparison: Comparison, most_changed: float) -> None:
         )
 
 
-def _frame(path: Path, size: int) -> tuple[UInt8Array, Float32Array]:
+def _frame(path: Path, size: int, max_pixels: int) -> tuple[UInt8Array, Float32Array]:
     try:
-        return letterboxed(path.read_bytes(), size, MAX_PIXELS)
+        return letterboxed(path.read_bytes(), size, max_pixels)
     except (OSError, ImageError) as error:
         raise PlanError(f"{path}: {error}") from None

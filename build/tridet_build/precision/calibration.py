@@ -95,6 +95,7 @@ def choose(
     *,
     minimum: int = MINIMUM,
     max_pixels: int = MAX_PIXELS,
+    say: Callable[[str], None] | None = None,
 ) -> Usable:
     """Choose calibration images: the first ``samples`` in :func:`shuffled` order that are usable.
 
@@ -103,6 +104,7 @@ def choose(
         samples: how many to choose; all usable ones if there are fewer.
         minimum: fewest usable images to go on with.
         max_pixels: largest accepted width times height.
+        say: told in a line which images are left out.
 
     Raises:
         CalibrationError: fewer than ``minimum`` images were asked for.
@@ -111,7 +113,12 @@ def choose(
     if samples < minimum:
         raise CalibrationError(f"samples: expected {minimum} or more, got {samples}")
     return usable(
-        shuffled(images), "calibration", minimum=minimum, most=samples, max_pixels=max_pixels
+        shuffled(images),
+        "calibration",
+        minimum=minimum,
+        most=samples,
+        max_pixels=max_pixels,
+        say=say,
     )
 
 

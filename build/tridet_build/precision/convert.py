@@ -129,6 +129,7 @@ def to_int8(
     minimum: int = calibration.MINIMUM,
     max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> PrecisionReport:
     """Write the INT8 variant of a detector: Q/DQ pairs, and FP16 where there are none.
 
@@ -145,6 +146,7 @@ def to_int8(
         minimum: fewest usable images to go on with.
         max_pixels: largest accepted image, width times height.
         progress: called with (images done, images in all) while calibrating.
+        say: told in a line which images are left out.
 
     Raises:
         CalibrationError, ImagesError: too few images are asked for, or usable.
@@ -160,7 +162,9 @@ def to_int8(
     # What a pattern excludes is calibrated all the same, so that another one needs no new pass.
     never = sorted(head_tail(model) if HEAD_TAIL in exclude else tail)
     with clock.step("images"):
-        chosen = calibration.choose(images, samples, minimum=minimum, max_pixels=max_pixels)
+        chosen = calibration.choose(
+            images, samples, minimum=minimum, max_pixels=max_pixels, say=say
+        )
     settings = {
         "model": sha256_of(source),
         "images": sorted(chosen.sha256),

@@ -7,8 +7,8 @@ batcher, which then looks for a free instance only when a new request arrives or
 
 The instances are processes of their own and share a table without a lock: with 40 of them, waiting
 for one took longer than their work. Each preprocess instance has a row, in which only it puts
-tickets, one for each request between the two steps; an nms instance takes a ticket out by one
-store. So the count may pass its limit by what several instances admit in the same microseconds.
+tickets, one for each request between the two steps; an nms instance compares one and takes it out.
+So the count may pass its limit by what several instances admit in the same microseconds.
 
 A ticket is the time of its admission, and in its lowest bits its place. Frames leave in about the
 order in which they came, so the age of the oldest is what a new frame would have to wait.
@@ -26,8 +26,8 @@ import numpy as np
 
 _PREFIX = "tridet-admission-"
 _FREE = 0
-_ROWS = 1024
-"""Most preprocess instances of a server; the table takes only the memory that is written to."""
+_ROWS = 256
+"""Most preprocess instances of a server; the table takes only the memory that is touched."""
 
 
 class OverloadedError(Exception):
@@ -47,9 +47,11 @@ class Admission:
     def __init__(self, capacity: int, max_wait_s: float, folder: Path = Path("/dev/shm")) -> None:
         self._capacity = capacity
         self._max_wait_s = max_wait_s
-        # All instances are children of one tritonserver, which may not be the only one here.
-        path = folder / f"{_PREFIX}{os.getppid()}"
-        _remove_tables_of_ended_servers(folder)
+        # All instances are children of one tritonserver, which may not be the only one here, nor
+        # the only one with its number: containers may share /dev/shm and not the numbers.
+        prefix = f"{_PREFIX}{Path('/proc/self/ns/pid').stat().st_ino}-"
+        path = folder / f"{prefix}{os.getppid()}"
+        _remove_tables_of_ended_servers(folder, prefix)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         words = _ROWS * (1 + 2 * capacity)
         nbytes = words * np.dtype(np.int64).itemsize
@@ -61,7 +63,8 @@ class Admission:
         self._places, self._frames = table[_ROWS:].reshape(2, _ROWS * capacity)
         self._place_bits = (_ROWS * capacity - 1).bit_length()
         self._row: int | None = None
-        self._stamp = 0
+        self._next = 0
+        self._last_stamps = np.zeros(capacity, np.int64)
 
     def admit(self, frames: int, timeout_s: float | None = None) -> int:
         """Count frames in and return their ticket, int64; ``release`` wants it back.
@@ -96,19 +99,23 @@ class Admission:
                 f"but the oldest of {under_way} frames has waited {waited_s:.1f} s"
             )
         first = self._row * self._capacity
-        # There is one: each waiting ticket of this row stands for a frame or more.
-        place = first + int(np.argmin(self._places[first : first + self._capacity] > lost_before))
-        # Unique, so that what is released late frees no other request's place.
-        self._stamp = max(now >> self._place_bits, self._stamp + 1)
-        ticket = self._stamp << self._place_bits | place
-        self._frames[place] = frames
-        self._places[place] = ticket
+        # There is one: each waiting ticket of this row stands for a frame or more. In turn, so that
+        # a place is not used twice in one tick of the stamp.
+        free = np.flatnonzero(self._places[first : first + self._capacity] <= lost_before)
+        place = int(free[np.searchsorted(free, self._next) % len(free)])
+        self._next = place + 1
+        # Unique in its place, so that what is released late frees no other request's.
+        stamp = max(now >> self._place_bits, int(self._last_stamps[place]) + 1)
+        self._last_stamps[place] = stamp
+        ticket = stamp << self._place_bits | first + place
+        self._frames[first + place] = frames
+        self._places[first + place] = ticket
         return ticket
 
     def release(self, ticket: int) -> None:
-        """Count the frames of a ticket out; one that was counted out before is no error."""
+        """Count the frames of a ticket out; one that is not in the table is no error."""
         place = ticket & (1 << self._place_bits) - 1
-        if self._places[place] == ticket:
+        if ticket > _FREE and place < len(self._places) and self._places[place] == ticket:
             self._places[place] = _FREE
 
     def _claim_row(self) -> int:
@@ -128,8 +135,8 @@ class Admission:
         raise RuntimeError(f"expected at most {_ROWS} preprocess instances on one server")
 
 
-def _remove_tables_of_ended_servers(folder: Path) -> None:
+def _remove_tables_of_ended_servers(folder: Path, prefix: str) -> None:
     # An instance cannot remove its own: another may be using it, and would lose the others' count.
-    for path in folder.glob(f"{_PREFIX}*"):
-        if not Path("/proc", path.name.removeprefix(_PREFIX)).exists():
+    for path in folder.glob(f"{prefix}*"):
+        if not Path("/proc", path.name.removeprefix(prefix)).exists():
             path.unlink(missing_ok=True)
