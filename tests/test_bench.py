@@ -281,3 +281,16 @@ def test_quick_run(tmp_path: Path) -> None:
     for heading in ("### 720p, concurrency 1", "### Targets", "### Server time per step"):
         assert heading in markdown
     assert "Targets" in run.stdout
+
+
+@pytest.mark.server
+def test_the_allocators_thresholds_are_compared() -> None:
+    script = BENCH.with_name("allocator_bench.py")
+    options = ["--rounds", "1", "--calls", "8", "--in-flight", "2"]
+    done = subprocess.run(
+        [sys.executable, str(script), *options], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.rsplit(maxsplit=2) for line in done.stdout.splitlines()[2:]]
+    assert [row[0].strip() for row in rows] == ["glibc's defaults", "with the thresholds"]
+    assert all(float(figure) > 0 for row in rows for figure in row[1:])

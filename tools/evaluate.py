@@ -36,6 +36,7 @@ from tridet._contract import ENCODED_SUFFIX
 from tridet._transports import TRANSPORTS
 
 _PATH = click.Path(path_type=Path)
+_WIDTH_IN_A_FILE = 120
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -148,8 +149,12 @@ def _progress(model: str) -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
+def _console() -> Console:
+    return Console(width=None if Console().is_terminal else _WIDTH_IN_A_FILE)
+
+
 def _print(run: Results, folder: Path) -> None:
-    console = Console()
+    console = _console()
     for table in (tables.summary, tables.operating, tables.classes, tables.sizes):
         console.print(table(run).rich())
     console.print(f"report: {folder / REPORT_NAME}", soft_wrap=True, highlight=False)
@@ -157,7 +162,7 @@ def _print(run: Results, folder: Path) -> None:
 
 def _compare(runs: list[Results], out: Path) -> None:
     compare(runs, out)
-    console = Console()
+    console = _console()
     console.print(tables.compared(runs).rich())
     console.print(tables.compared_classes(runs).rich())
     console.print(f"report: {out / REPORT_NAME}", soft_wrap=True, highlight=False)

@@ -14,7 +14,7 @@ ALLOCATOR = {
 """For glibc's malloc: keep the memory of a frame for the next one.
 
 Without it Triton gives the buffer of every tensor back to the system and has its pages made anew
-for the next frame, a fifth of the server's CPU time (docs/performance.md).
+for the next frame, up to a sixth of the CPU time (docs/performance.md).
 """
 
 
