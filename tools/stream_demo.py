@@ -19,8 +19,11 @@ from serve import LocalServer, ServeError
 OUT = Path("out/stream-demo")
 CAMERAS = 2
 SECONDS = 20
-# No camera without a picture.
-READY = "main:not(:has(.camera canvas:not([data-frame]))) canvas"
+# No camera without a picture, or whose rate of results is zero so far.
+READY = (
+    "main:not(:has(.camera canvas:not([data-frame])))"
+    ':not(:has([data-number="fps_out"]:text-matches("^0[.]0"))) canvas'
+)
 
 
 def main() -> int:
