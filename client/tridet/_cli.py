@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,13 @@ from click.shell_completion import get_completion_class
 
 from tridet import __version__
 from tridet._bench.command import bench
+from tridet._cli_main import run
 from tridet._cli_options import Server, detector_options, server_options
 from tridet._cli_stream import stream
 from tridet._exceptions import TridetError
 from tridet._transports import Transport
 from tridet._writers import FORMATS, STDOUT
 
-_INTERRUPTED = 130
 _COMPLETE_VARIABLE = "_TRIDET_COMPLETE"
 
 
@@ -154,27 +153,4 @@ def main() -> None:
     """Run the command line; errors that can be expected become one line and a non-zero exit."""
     # gRPC's own log would mix with our messages, for instance when a server says goodbye.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    try:
-        code = cli.main(prog_name="tridet", complete_var=_COMPLETE_VARIABLE, standalone_mode=False)
-    except click.UsageError as error:
-        path = error.ctx.command_path if error.ctx else "tridet"
-        # A missing choice comes with a line for each that there is.
-        message = " ".join(error.format_message().split())
-        code = _fail(f"{message} (see {path} --help)", error.exit_code)
-    except click.Abort:
-        code = _INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone. Python would complain once more when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    except TridetError as error:
-        code = _fail(str(error))
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        code = _fail(f"{place}{error.strerror or error}")
-    sys.exit(code)
-
-
-def _fail(message: str, code: int = 1) -> int:
-    click.echo(f"tridet: error: {message}", err=True)
-    return code
+    run(cli, "tridet", TridetError, complete_var=_COMPLETE_VARIABLE)
