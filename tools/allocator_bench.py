@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,10 +25,10 @@ from bench_pipelines.cpu_clock import cpu_seconds, process_tree
 from bench_pipelines.frames import SIZES, UInt8Array, frames
 from bench_pipelines.repository import TRIDET, write_repository
 from rich.console import Console
-from tridet import AsyncDetector
+from tridet import AsyncDetector, TridetError
 from tridet._bench.table import Table
 from tridet._transports import TRANSPORTS, Transport
-from tritonserver_wheel import LocalServer
+from tritonserver_wheel import LocalServer, ServeError
 from tritonserver_wheel._environment import ALLOCATOR
 
 _WAYS = {"glibc's defaults": {}, "with the thresholds": dict(ALLOCATOR)}
@@ -44,13 +45,17 @@ def main(transport: Transport, size: str, rounds: int, calls: int, in_flight: in
     cv2.setNumThreads(1)
     pictures = frames(size)
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in _WAYS}
-    with ExitStack() as stack:
-        servers = {name: stack.enter_context(_server(way)) for name, way in _WAYS.items()}
-        for turn in range(rounds + 1):
-            for name, server in servers.items():
-                figures = asyncio.run(_turn(server, transport, pictures, calls, in_flight))
-                if turn:  # the first warms up
-                    found[name].append(figures)
+    try:
+        with ExitStack() as stack:
+            servers = {name: stack.enter_context(_server(way)) for name, way in _WAYS.items()}
+            for turn in range(rounds + 1):
+                for name, server in servers.items():
+                    figures = asyncio.run(_turn(server, transport, pictures, calls, in_flight))
+                    if turn:  # the first warms up
+                        found[name].append(figures)
+    except (ServeError, TridetError) as error:
+        click.echo(f"allocator_bench: error: {error}", err=True)
+        sys.exit(1)
     rows = [
         (name, *(f"{statistics.median(column):.0f}" for column in zip(*figures, strict=True)))
         for name, figures in found.items()
