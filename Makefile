@@ -1,8 +1,8 @@
 # tridet: the front door. `make` or `make help` lists the targets.
 
 # The first Python that the server extra supports; `make PYTHON=/path/to/python3.11 demo` overrides.
-PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
-	$$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
+	$$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& echo $$python && break; done)
 MODELS ?= models
 SOURCES ?= models/pcb/samples
@@ -16,8 +16,8 @@ BOARDS ?= 500
 ARGS ?=
 
 BIN := .venv/bin
-# It asks for NumPy 2, which the server's Python models cannot use, and does not need it.
-TRACKERS := trackers==2.6.1
+# Of its wheel only the binaries are used, none of its Python: so without what that asks for, NumPy 1 among it.
+TRITON := nvidia-pytriton==0.7.0
 WITH_PRECISION = $(if $(PRECISION),--precision $(PRECISION))
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -58,7 +58,7 @@ check: setup ## Check what tritonserver would load from model_repository/
 	@$(BIN)/tridet-build check $(ARGS)
 
 bench: setup-dev ## Measure tridet beside two other ways to serve; prints the tables of docs/performance.md
-	@$(BIN)/python tools/bench.py $(ARGS)
+	@$(BIN)/python tools/figures/bench.py $(ARGS)
 
 eval: setup-dev ## Evaluate MODEL on DATA (YOLO data.yaml or COCO) through the server that `make serve` runs
 	@$(BIN)/python tools/evaluate.py "$(DATA)" --model "$(MODEL)" $(ARGS)
@@ -93,8 +93,9 @@ setup-cameras: ## Install a browser and GStreamer's RTSP server (Debian packages
 	@tools/install_cameras.sh
 
 constraints: setup-dev ## Pin the newest versions that pyproject.toml allows
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --extra server --extra stream \
-		--extra rtx --extra build --extra dev --no-header --no-annotate pyproject.toml --output-file constraints.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --all-extras --group pyproject.toml:dev \
+		--no-header --no-annotate --no-emit-package tridet client/pyproject.toml build/pyproject.toml \
+		--output-file constraints.txt
 
 clean: ## Remove what was made, but not .venv
 	rm -rf out runs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -104,32 +105,33 @@ distclean: clean ## Remove .venv too
 	rm -rf .venv
 
 .venv/pyvenv.cfg:
-	@test -n "$(PYTHON)" || { echo "make: error: expected Python 3.10, 3.11 or 3.12 on PATH, found none" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "make: error: expected Python 3.10 to 3.13 on PATH, found none" >&2; exit 1; }
 	@echo "Making .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
 		echo "make: error: $(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
-.venv/.server: .venv/pyvenv.cfg pyproject.toml constraints.txt
+.venv/.server: .venv/pyvenv.cfg pyproject.toml client/pyproject.toml build/pyproject.toml constraints.txt
 	@echo "Installing the client and the local server (about a minute)"
-	@$(INSTALL) --editable '.[server,stream]'
-	@$(INSTALL) --no-deps '$(TRACKERS)'
+	@$(INSTALL) --upgrade 'pip>=25.1'
+	@$(INSTALL) --editable './client[stream,bench]' --editable ./build
+	@$(INSTALL) --no-deps '$(TRITON)'
 	@$(call FIX_OPENCV)
 	@touch $@
 
 .venv/.dev: .venv/.server
 	@echo "Installing the test tools"
-	@$(INSTALL) --editable '.[dev]'
+	@$(INSTALL) --group dev
 	@$(call FIX_OPENCV)
 	@touch $@
 
 .venv/.rtx: .venv/.server
 	@echo "Installing TensorRT for RTX (about 260 MB)"
-	@$(INSTALL) --editable '.[rtx]'
+	@$(INSTALL) --editable './build[rtx]'
 	@touch $@
 
 .venv/.build: .venv/.server
 	@echo "Installing the build tools (some minutes: PyTorch and, from PyPI, its CUDA libraries)"
-	@$(INSTALL) --editable '.[build]'
+	@$(INSTALL) --editable './build[full]'
 	@$(call FIX_OPENCV)
 	@touch $@
 

@@ -16,4 +16,4 @@ RUN /opt/tridet/bin/pip install --no-cache-dir '/opt/tridet/source[build]'
 # TensorRT's Python package, in the version of the library that serves, unless the image has it.
 RUN PATH=/opt/tridet/bin:$PATH; python -c 'import tensorrt' 2>/dev/null \
     || pip install --no-cache-dir "tensorrt==$(python -c \
-        'from tridet_build.machine import tensorrt_version; print(tensorrt_version())')"
+        'from tridet_build.plan.machine import tensorrt_version; print(tensorrt_version())')"

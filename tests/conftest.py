@@ -1,15 +1,24 @@
 from collections.abc import Iterator
 
+import PIL.Image
 import pytest
 from hypothesis import settings
 from serve import LocalServer
 from stub_onnx import write_detector
-from tridet_build.manifest import load_manifests
-from tridet_build.repository import write
+from tridet_build.manifest.manifest import load_manifests
+from tridet_build.repository.render import write
 
 # These machines are shared; a slow moment is no failure.
 settings.register_profile("tridet", deadline=None)
 settings.load_profile("tridet")
+
+_open_image = PIL.Image.open
+
+
+@pytest.fixture(autouse=True)
+def _pillow_as_it_is() -> None:
+    """Undo what importing Ultralytics does, which puts a function of its own into Pillow."""
+    PIL.Image.open = _open_image
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -19,7 +19,7 @@ from dataset_checks import Checked, check, check_page, json_text, rich_tables, s
 from detection_data import DataError, Dataset, read_dataset
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from tridet._atomic import write_bytes
+from tridet.files import write_bytes
 
 _PATH = click.Path(path_type=Path)
 

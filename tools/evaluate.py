@@ -32,8 +32,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from serve import LocalServer, ServeError
 from tridet import Detector, TridetError
-from tridet._contract import ENCODED_SUFFIX
-from tridet._transports import TRANSPORTS
+from tridet.processing.contract import ENCODED_SUFFIX
+from tridet.transports import TRANSPORTS
 
 _PATH = click.Path(path_type=Path)
 _WIDTH_IN_A_FILE = 120

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 import click
-from tritonserver_wheel import (
+from local_triton import (
     InstallationError,
     LocalServer,
     ModelLoadError,

@@ -1,5 +1,5 @@
 """``python -m tridet_build``."""
 
-from tridet_build._cli import main
+from tridet_build.cli.main import main
 
 main()

@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from tridet import _contract as contract
-from tridet._decode import ImageError, decode
-from tridet._letterbox import letterbox
+from tridet.processing import contract
+from tridet.processing.decode import ImageError, decode
+from tridet.processing.letterbox import letterbox
 
-from tridet_build._exceptions import ImagesError
+from tridet_build.errors import ImagesError
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]

@@ -7,11 +7,11 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from tridet._async_detector import AsyncDetector
-from tridet._channel import TLS
-from tridet._detections import Detection, Detections
-from tridet._detector import Detector
-from tridet._exceptions import (
+from tridet.async_detector import AsyncDetector
+from tridet.channel import TLS
+from tridet.detections import Detection, Detections
+from tridet.detector import Detector
+from tridet.exceptions import (
     ContractMismatch,
     InvalidInput,
     ModelUnknown,
@@ -25,15 +25,15 @@ from tridet._exceptions import (
     TimedOut,
     TridetError,
 )
-from tridet._groups import MemberInfo
-from tridet._images import ImageLike
-from tridet._model import ModelInfo
-from tridet._stream.api import stream
-from tridet._stream.frames import Event, Frame, StreamResult
-from tridet._stream.stats import Snapshot
-from tridet._stream.stream import Stream
-from tridet._thresholds import Thresholds
-from tridet._transports import Transport
+from tridet.groups import MemberInfo
+from tridet.images import ImageLike
+from tridet.model import ModelInfo
+from tridet.options import Thresholds
+from tridet.streaming.api import stream
+from tridet.streaming.frames import Event, Frame, StreamResult
+from tridet.streaming.stats import Snapshot
+from tridet.streaming.stream import Stream
+from tridet.transports import Transport
 
 try:
     __version__ = version("tridet")

@@ -1,6 +1,6 @@
 """``python -m tridet``: the command ``tridet``."""
 
-from tridet._cli import main
+from tridet.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -14,8 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tridet._contract import FORMATS
-from tridet._decode import ImageError, decode
+from tridet.processing.contract import FORMATS
+from tridet.processing.decode import ImageError, decode
 
 MAX_PIXELS = 500_000_000
 """Larger pictures are taken for decompression bombs."""

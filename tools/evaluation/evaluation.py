@@ -8,7 +8,7 @@ from pathlib import Path
 
 from detection_data import Dataset
 from tridet import Detector
-from tridet._atomic import write_bytes
+from tridet.files import write_bytes
 
 from . import report
 from ._errors import EvaluationError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import html_report as html
 from tridet import InvalidInput
-from tridet._images import pixels_of
+from tridet.images import pixels_of
 
 from . import plots, tables
 from .mistakes import Mark, Marked

@@ -7,14 +7,15 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from tridet import _contract as contract
-from tridet._decode import ImageError
+from tridet.processing import contract
+from tridet.processing.decode import ImageError
+from tridet.processing.letterbox import undo_letterbox
+from tridet.processing.nms import Thresholds, nms
 
-from tridet_build._exceptions import BuildError, GateError, first_line
-from tridet_build.graph import serving_graph
+from tridet_build.errors import BuildError, GateError, first_line
 from tridet_build.images import MAX_PIXELS, letterboxed
-from tridet_build.manifest import Manifest
-from tridet_build.steps.suppression import Thresholds, suppress, to_source
+from tridet_build.manifest.manifest import Manifest
+from tridet_build.onnx.serving_graph import serving_graph
 
 Float32Array = npt.NDArray[np.float32]
 Int32Array = npt.NDArray[np.int32]
@@ -295,11 +296,11 @@ def _found(
     boxes, scores, class_ids = candidates
     lowest = min(LOWEST_CONF, served.conf)
     thresholds = Thresholds(lowest, served.iou, served.max_det, served.agnostic, served.classes)
-    rows = suppress(boxes, scores, class_ids, thresholds)
+    rows = nms(boxes, scores, class_ids, thresholds)
     return Found(
         path,
         (int(undo[4]), int(undo[5])),
-        to_source(boxes[rows], undo),
+        undo_letterbox(boxes[rows], undo),
         scores[rows],
         class_ids[rows],
     )

@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tridet_build._atomic import write_atomically
-from tridet_build._exceptions import INSTALL, GateError
-from tridet_build._hashes import sha256_of
+from tridet_build.errors import INSTALL, GateError
+from tridet_build.files import write_atomically
 from tridet_build.gate.detections import Found, Settings, compare, detect
 from tridet_build.gate.report import (
     LIMITS,
@@ -24,6 +23,7 @@ from tridet_build.gate.report import (
     worst_image,
 )
 from tridet_build.gate.truth import Scores, find_labels, load_truth, mean_average_precision
+from tridet_build.hashes import sha256_of
 from tridet_build.images import usable
 
 __all__ = [

@@ -8,13 +8,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from rich.table import Table
-from tridet import _contract as contract
-from tridet._decode import decode
+from tridet.processing import contract
+from tridet.processing.decode import decode
 
-from tridet_build._exceptions import GateError
+from tridet_build.errors import GateError
 from tridet_build.gate.detections import MATCH_IOU, Comparison, Found, Settings, match
 from tridet_build.gate.truth import Scores
-from tridet_build.manifest import Manifest
+from tridet_build.manifest.manifest import Manifest
 
 UInt8Array = npt.NDArray[np.uint8]
 

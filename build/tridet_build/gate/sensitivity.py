@@ -15,10 +15,10 @@ from typing import Final
 import onnx
 from rich.table import Table
 
-from tridet_build._exceptions import PrecisionError
+from tridet_build.errors import PrecisionError
 from tridet_build.gate.detections import Comparison, Settings, compare, detect
 from tridet_build.images import usable
-from tridet_build.onnx_file import read_onnx
+from tridet_build.onnx.file import read_onnx
 from tridet_build.precision.qdq import bridged
 from tridet_build.precision.report import HEAVY, computes_in
 

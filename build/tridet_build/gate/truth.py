@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tridet_build._exceptions import INSTALL, GateError
+from tridet_build.errors import INSTALL, GateError
 from tridet_build.gate.detections import Float32Array, Found, Int32Array
 
 Truth: TypeAlias = Mapping[Path, tuple[Int32Array, Float32Array]]

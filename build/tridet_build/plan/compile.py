@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import onnx
 from rich.console import Console
-from tridet import _contract as contract
+from tridet.processing import contract
 
-from tridet_build import machine
-from tridet_build._exceptions import PlanError, first_line
-from tridet_build.onnx_file import read_onnx
+from tridet_build.errors import PlanError, first_line
+from tridet_build.onnx.file import read_onnx
 from tridet_build.plan import layers as plan_layers
+from tridet_build.plan import machine
 from tridet_build.plan import progress as plan_progress
 from tridet_build.plan import runtime as plan_runtime
 from tridet_build.plan.settings import PlanReport, PlanSettings

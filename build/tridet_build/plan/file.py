@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from tridet_build._atomic import write_atomically
-from tridet_build._exceptions import PlanFileError
+from tridet_build.errors import PlanFileError
+from tridet_build.files import write_atomically
 
 Kind: TypeAlias = Literal["tensorrt", "tensorrt-rtx", "ultralytics", "onnx", "text", "empty", "?"]
 Flavour: TypeAlias = Literal["tensorrt", "tensorrt-rtx"]

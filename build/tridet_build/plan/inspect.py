@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 from rich.table import Table
-from tridet import _contract as contract
+from tridet.processing import contract
 
-from tridet_build._exceptions import PlanError, first_line
+from tridet_build.errors import PlanError, first_line
 from tridet_build.plan import layers as plan_layers
 from tridet_build.plan.runtime import engine_layers, load, tensorrt
 

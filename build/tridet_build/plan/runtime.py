@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from tridet_build._exceptions import PlanError
+from tridet_build.errors import PlanError
 from tridet_build.plan import file as plan_file
 from tridet_build.plan import layers as plan_layers
 from tridet_build.plan import progress as plan_progress

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from tridet_build import machine
-from tridet_build._exceptions import PlanError
+from tridet_build.errors import PlanError
 from tridet_build.plan import file as plan_file
 from tridet_build.plan import layers as plan_layers
+from tridet_build.plan import machine
 from tridet_build.plan.layers import Precision
 
 HardwareCompatibility: TypeAlias = Literal["none", "ampere_plus", "same_compute_capability"]

@@ -6,14 +6,15 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from tridet import _contract as contract
-from tridet._decode import ImageError
+from tridet.processing import contract
+from tridet.processing.decode import ImageError
+from tridet.processing.letterbox import undo_letterbox
+from tridet.processing.nms import Thresholds, nms
 
-from tridet_build._exceptions import PlanError, first_line
+from tridet_build.errors import PlanError, first_line
 from tridet_build.gate.detections import LOWEST_CONF, Comparison, Found, compare, session
 from tridet_build.images import MAX_PIXELS, letterboxed
 from tridet_build.plan.runtime import load
-from tridet_build.steps.suppression import Thresholds, suppress, to_source
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
@@ -109,9 +110,9 @@ def detect(
         frames = [_frame(path, size, max_pixels) for path in files]
         outputs = run(np.stack([canvas for canvas, _ in frames]))
         for path, (_, undo), boxes, scores, class_ids in zip(files, frames, *outputs, strict=True):
-            rows = suppress(boxes, scores, class_ids, lowest)
+            rows = nms(boxes, scores, class_ids, lowest)
             source = (int(undo[4]), int(undo[5]))
-            kept = to_source(boxes[rows], undo)
+            kept = undo_letterbox(boxes[rows], undo)
             found.append(Found(path, source, kept, scores[rows], class_ids[rows]))
     return found
 

@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tridet_build._atomic import write_atomically
-from tridet_build._exceptions import CalibrationError
+from tridet_build.errors import CalibrationError
+from tridet_build.files import write_atomically
 from tridet_build.images import MAX_PIXELS, UInt8Array, Usable, letterboxed, shuffled, usable
 
 Float32Array = npt.NDArray[np.float32]

@@ -25,12 +25,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from tridet_build._atomic import write_atomically
-from tridet_build._exceptions import PrecisionError, first_line
-from tridet_build._hashes import sha256_of
-from tridet_build.axes import fix_size, infer_shapes
+from tridet_build.errors import PrecisionError, first_line
+from tridet_build.files import write_atomically
+from tridet_build.hashes import sha256_of
 from tridet_build.images import MAX_PIXELS, Usable
-from tridet_build.onnx_file import read_onnx
+from tridet_build.manifest.sizes import Sizes
+from tridet_build.onnx.axes import fix_size, infer_shapes
+from tridet_build.onnx.file import read_onnx
 from tridet_build.precision import calibration
 from tridet_build.precision.head import decode_tail, head_tail
 from tridet_build.precision.modelopt import Method, audible, autocast, quantize
@@ -44,7 +45,6 @@ from tridet_build.precision.report import (
     could_have,
     histograms,
 )
-from tridet_build.sizes import Sizes
 
 __all__ = [
     "HEAD_TAIL",
@@ -266,7 +266,7 @@ def _save_samples(
     reader = calibration.Reader(chosen.images, _only_input(model), input_size)
     folder.mkdir()
     for index, planes in enumerate(iter(reader.get_next, None)):
-        np.savez(folder / f"{index}.npz", **planes)
+        np.savez(folder / f"{index}.npz", allow_pickle=False, **planes)
     return folder
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import onnx
 
-from tridet_build._exceptions import PrecisionError
+from tridet_build.errors import PrecisionError
 
 
 def decode_tail(model: onnx.ModelProto) -> set[str]:

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import onnx
 
-from tridet_build._exceptions import INSTALL, BuildError, PrecisionError
+from tridet_build.errors import INSTALL, BuildError, PrecisionError
 from tridet_build.precision.calibration import Reader
 
 Method: TypeAlias = Literal["entropy", "minmax"]

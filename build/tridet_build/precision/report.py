@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from tridet_build._exceptions import PrecisionError
+from tridet_build.errors import PrecisionError
 
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 

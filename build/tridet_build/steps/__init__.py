@@ -1,4 +1,4 @@
-"""Sources of the server's Python steps. Copied into version folders by ``tridet_build.repository``.
+"""Sources of the server's Python steps; ``tridet_build.repository.render`` copies them.
 
 The ``*_model.py`` files are Triton adapters and import only inside a Triton Python backend; the
 maths stands beside them in modules that import anywhere.

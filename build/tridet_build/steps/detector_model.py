@@ -1,7 +1,7 @@
 """Triton step ``<name>_detector``, runtime ``python``: the serving graph in ONNX Runtime.
 
 For a tritonserver without an onnxruntime or tensorrt backend. Rendered into the model repository by
-tridet-build, with its sibling tridet_contract; ``model.onnx`` beside it is the serving graph.
+tridet-build, with its siblings tridet_*; ``model.onnx`` beside it is the serving graph.
 """
 
 import json
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import triton_python_backend_utils as pb_utils
-from tridet_contract import BOXES, CLASS_IDS, IMAGES, SCORES, STEP_THREADS
+from tridet_processing.contract import BOXES, CLASS_IDS, IMAGES, SCORES, STEP_THREADS
+from tridet_tensors import array_from_request, tensor_from_array
 
 _OUTPUTS = (BOXES, SCORES, CLASS_IDS)
 
@@ -35,9 +36,7 @@ class TritonPythonModel:
         )
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        frames = [
-            pb_utils.get_input_tensor_by_name(request, IMAGES).as_numpy() for request in requests
-        ]
+        frames = [array_from_request(request, IMAGES) for request in requests]
         batch = frames[0] if len(frames) == 1 else np.concatenate(frames)
         outputs = self._session.run(_OUTPUTS, {IMAGES: batch})
         responses, start = [], 0
@@ -47,7 +46,7 @@ class TritonPythonModel:
             responses.append(
                 pb_utils.InferenceResponse(
                     [
-                        pb_utils.Tensor(name, np.ascontiguousarray(output[rows]))
+                        tensor_from_array(name, output[rows])
                         for name, output in zip(_OUTPUTS, outputs, strict=True)
                     ]
                 )

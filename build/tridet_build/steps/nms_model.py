@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from tridet_admission import Admission
-from tridet_contract import (
+from tridet_processing.contract import (
     ADMISSION,
     AGNOSTIC,
     BOXES,
@@ -26,11 +26,13 @@ from tridet_contract import (
     STEP_MAX_IN_FLIGHT,
     STEP_MAX_WAIT_S,
 )
-from tridet_suppression import Thresholds, suppress, to_source
+from tridet_processing.letterbox import undo_letterbox
+from tridet_processing.nms import Thresholds, nms
+from tridet_tensors import array_from_request, tensor_from_array
 
 
 class TritonPythonModel:
-    """Adapter; see ``suppression`` for the work."""
+    """Adapter; see ``nms.nms`` and ``letterbox.undo_letterbox`` for the work."""
 
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
@@ -45,9 +47,9 @@ class TritonPythonModel:
 
     def _respond(self, request: Any) -> Any:
         # Of a group, only the last branch is given the ticket.
-        ticket = pb_utils.get_input_tensor_by_name(request, ADMISSION)
+        ticket = array_from_request(request, ADMISSION)
         if ticket is not None:
-            self._admission.release(int(ticket.as_numpy()[0, 0]))
+            self._admission.release(int(ticket[0, 0]))
         try:
             thresholds = self._defaults.overridden(json.loads(request.parameters() or "{}"))
         except ValueError as error:
@@ -55,12 +57,9 @@ class TritonPythonModel:
                 error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
             )
         boxes, scores, class_ids, undo = (
-            pb_utils.get_input_tensor_by_name(request, name).as_numpy()
-            for name in (BOXES, SCORES, CLASS_IDS, LETTERBOX)
+            array_from_request(request, name) for name in (BOXES, SCORES, CLASS_IDS, LETTERBOX)
         )
-        kept = [
-            suppress(*image, thresholds) for image in zip(boxes, scores, class_ids, strict=True)
-        ]
+        kept = [nms(*image, thresholds) for image in zip(boxes, scores, class_ids, strict=True)]
         counts = np.array([[len(rows)] for rows in kept], np.int32)
         # Several images in one request share one tensor: shorter lists are padded with zeros.
         shape = (len(kept), int(counts.max(initial=0)))
@@ -68,14 +67,14 @@ class TritonPythonModel:
         detection_scores = np.zeros(shape, np.float32)
         detection_classes = np.zeros(shape, np.int32)
         for image, rows in enumerate(kept):
-            detection_boxes[image, : len(rows)] = to_source(boxes[image, rows], undo[image])
+            detection_boxes[image, : len(rows)] = undo_letterbox(boxes[image, rows], undo[image])
             detection_scores[image, : len(rows)] = scores[image, rows]
             detection_classes[image, : len(rows)] = class_ids[image, rows]
         return pb_utils.InferenceResponse(
             [
-                pb_utils.Tensor(NUM_DETECTIONS, counts),
-                pb_utils.Tensor(DETECTION_BOXES, detection_boxes),
-                pb_utils.Tensor(DETECTION_SCORES, detection_scores),
-                pb_utils.Tensor(DETECTION_CLASSES, detection_classes),
+                tensor_from_array(NUM_DETECTIONS, counts),
+                tensor_from_array(DETECTION_BOXES, detection_boxes),
+                tensor_from_array(DETECTION_SCORES, detection_scores),
+                tensor_from_array(DETECTION_CLASSES, detection_classes),
             ]
         )

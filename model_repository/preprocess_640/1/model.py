@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from tridet_admission import Admission, OverloadedError
-from tridet_contract import (
+from tridet_processing.contract import (
     ADMISSION,
     ENCODED,
     FORMATS,
@@ -24,10 +24,11 @@ from tridet_contract import (
     STEP_MAX_PIXELS,
     STEP_MAX_WAIT_S,
 )
-from tridet_decode import ImageError, check_pixels, decode
-from tridet_imgsz import check_imgsz
-from tridet_letterbox import letterbox
-from tridet_suppression import Thresholds
+from tridet_processing.decode import ImageError, check_pixels, decode
+from tridet_processing.letterbox import letterbox
+from tridet_processing.nms import Thresholds
+from tridet_processing.parameters import check_imgsz
+from tridet_tensors import array_from_request, tensor_from_array
 
 _ANY_THRESHOLDS = Thresholds(conf=0.0, iou=0.0, max_det=1, agnostic=False)
 
@@ -69,27 +70,26 @@ class TritonPythonModel:
         undo = [letterbox(frame, canvas) for frame, canvas in zip(frames, canvases, strict=True)]
         return pb_utils.InferenceResponse(
             [
-                pb_utils.Tensor(IMAGES, canvases),
-                pb_utils.Tensor(LETTERBOX, np.stack(undo)),
-                pb_utils.Tensor(ADMISSION, np.full((len(frames), 1), ticket, np.int64)),
+                tensor_from_array(IMAGES, canvases),
+                tensor_from_array(LETTERBOX, np.stack(undo)),
+                tensor_from_array(ADMISSION, np.full((len(frames), 1), ticket, np.int64)),
             ]
         )
 
     def _frames(self, request: Any) -> list[Any]:
         """Return the request's frames, each uint8 [h, w, 3]; a request may carry several."""
-        image = pb_utils.get_input_tensor_by_name(request, IMAGE)
-        encoded = pb_utils.get_input_tensor_by_name(request, ENCODED)
+        image = array_from_request(request, IMAGE)
+        encoded = array_from_request(request, ENCODED)
         if (image is None) == (encoded is None):
             found = "neither" if image is None else "both"
             raise ImageError(f"expected either {IMAGE} or {ENCODED}, got {found}")
-        if encoded is not None:
+        if image is None:
             return [
                 decode(file.tobytes(), formats=FORMATS, max_pixels=self._max_pixels)
-                for file in encoded.as_numpy()
+                for file in encoded
             ]
-        frames = image.as_numpy()
-        check_pixels(frames.shape[2], frames.shape[1], self._max_pixels)
-        return list(frames)
+        check_pixels(image.shape[2], image.shape[1], self._max_pixels)
+        return list(image)
 
 
 def _refusal(error: Exception, code: int) -> Any:

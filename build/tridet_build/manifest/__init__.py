@@ -1,0 +1,1 @@
+"""What a user says of a detector or a group, read and checked."""

@@ -1,0 +1,1 @@
+"""The Triton model repository: rendered, written and checked."""

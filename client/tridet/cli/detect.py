@@ -1,0 +1,152 @@
+"""What ``tridet detect`` does, apart from parsing its options."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from tridet.cli.image_files import Source, find_sources
+from tridet.cli.report import Report
+from tridet.cli.writers import open_writer
+from tridet.detections import Detections, UInt8Array
+from tridet.detector import Detector
+from tridet.exceptions import (
+    ContractMismatch,
+    InvalidInput,
+    ModelUnknown,
+    ServerNotReady,
+    ServerUnreachable,
+    SharedMemoryUnavailable,
+    TridetError,
+)
+from tridet.files import write_bytes
+from tridet.images import pixels_of
+from tridet.pipeline import ordered_map
+
+# These hold for every image alike: the run ends instead of reporting them once for each.
+_FATAL = (
+    ServerUnreachable,
+    ServerNotReady,
+    ModelUnknown,
+    ContractMismatch,
+    SharedMemoryUnavailable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What to write, and where."""
+
+    save: Path | None
+    """Folder for the images with their boxes drawn."""
+    destination: str | None
+    """File, folder or ``-`` for the results."""
+    format: str
+    """Of the results, one of ``FORMATS``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    source: Source
+    detections: Detections | None
+    error: TridetError | None
+
+
+def detect(
+    detector: Detector,
+    arguments: tuple[str, ...],
+    output: Output,
+    *,
+    recursive: bool,
+    workers: int,
+    quiet: bool,
+) -> bool:
+    """Detect in every source, write the results in order, and return whether all went well.
+
+    Raises:
+        TridetError: one that ends the run; what was finished until then has been written.
+        OSError: a result cannot be written.
+    """
+    sources, problems = find_sources(arguments, recursive)
+    _check_save_folder(sources, output.save)
+    cv2.setNumThreads(1)  # images run in parallel already; OpenCV's threads would only compete
+    with detector, Report(len(sources) + len(problems), quiet) as report:
+        for problem in problems:
+            report.failure(problem)
+        run = _Run(detector, output.save)
+        with ExitStack() as stack:
+            write = None
+            if output.destination is not None:
+                labels = detector.connect().labels
+                write = stack.enter_context(open_writer(output.format, output.destination, labels))
+            for outcome in ordered_map(run.process, run.until_stopped(sources), workers):
+                if outcome.error is not None:
+                    report.failure(f"{outcome.source.name}: {outcome.error}")
+                elif outcome.detections is not None:
+                    report.success(outcome.detections)
+                    if write is not None:
+                        write(outcome.detections, outcome.source.output_name)
+    report.summary()
+    if run.fatal is not None:
+        left = len(sources) - report.done - (report.failed - len(problems))
+        raise type(run.fatal)(f"{run.fatal} ({left} of {len(sources)} images not processed)")
+    return report.failed == 0
+
+
+class _Run:
+    """The work on one image, done on several threads, and the reason to stop, if any."""
+
+    def __init__(self, detector: Detector, save: Path | None) -> None:
+        self._detector = detector
+        self._save = save
+        self.fatal: TridetError | None = None
+
+    def until_stopped(self, sources: list[Source]) -> Iterator[Source]:
+        for source in sources:
+            if self.fatal is not None:
+                return
+            yield source
+
+    def process(self, source: Source) -> _Outcome:
+        """Return detections or an error; neither, if the run ended before or with this image."""
+        if self.fatal is not None:
+            return _Outcome(source, None, None)
+        try:
+            return _Outcome(source, self._detect(source), None)
+        except _FATAL as error:
+            self.fatal = self.fatal or error
+            return _Outcome(source, None, None)
+        except TridetError as error:
+            return _Outcome(source, None, error)
+
+    def _detect(self, source: Source) -> Detections:
+        data = source.read()
+        if self._save is None:
+            return dataclasses.replace(self._detector(data), source=source.name)
+        # Drawing needs the pixels; decoded once, they serve for the request too.
+        pixels = pixels_of(data, self._detector.connect().max_pixels)
+        image = data if self._detector.transport == "encoded" else pixels
+        detections = dataclasses.replace(self._detector(image), source=source.name)
+        target = self._save / source.output_name
+        write_bytes(target, _encode(detections.annotate(pixels), target.suffix))
+        return detections
+
+
+def _encode(pixels: UInt8Array, suffix: str) -> bytes:
+    _, content = cv2.imencode(suffix, pixels)
+    return content.tobytes()
+
+
+def _check_save_folder(sources: list[Source], save: Path | None) -> None:
+    if save is None:
+        return
+    save.mkdir(parents=True, exist_ok=True)
+    for source in sources:
+        target = save / source.output_name
+        if source.path is not None and target.exists() and target.samefile(source.path):
+            raise InvalidInput(f"--save: {target} is a source itself; choose another folder")

@@ -1,0 +1,102 @@
+"""What may be set for a detection: checked here, sent as request parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from typing import Any, TypeAlias, TypedDict
+
+from tridet.exceptions import InvalidInput
+from tridet.processing.contract import AGNOSTIC, CLASSES, CONF, IMGSZ, IOU, MAX_DET, THRESHOLDS
+from tridet.tiling import OVERLAP, TILES, WHOLE
+
+_SETTINGS = (*THRESHOLDS, IMGSZ, TILES, OVERLAP, WHOLE)
+
+Parameters: TypeAlias = "dict[str, bool | int | float | str]"
+
+
+class Thresholds(TypedDict, total=False):
+    """What may be set on a detector and overridden in each call; None means the model's default."""
+
+    conf: float | None
+    """Detections below this confidence, in [0, 1], are dropped."""
+    iou: float | None
+    """Of two boxes of one class that overlap by more, in [0, 1], the weaker is dropped."""
+    max_det: int | None
+    """At most this many detections, the strongest first."""
+    classes: Iterable[str | int] | None
+    """Only these classes, by name or index."""
+    agnostic: bool | None
+    """Let boxes of different classes suppress each other."""
+    imgsz: int | None
+    """Side of the square that the image is fitted into, in pixels; one of the model's sizes."""
+    tiles: str | None
+    """Look at the image in so many tiles too, ``COLUMNSxROWS``, which finds smaller objects."""
+    overlap: float | None
+    """Share of a tile's side that the next tile shows too, in [0, 0.9); 0.2 by default. An object
+    should fit into it."""
+    whole: bool | None
+    """Whether the whole image is looked at beside its tiles, as it is by default: for what is too
+    large for them."""
+
+
+def given(thresholds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the thresholds that are set.
+
+    Raises:
+        TypeError: an unknown keyword.
+    """
+    unknown = set(thresholds) - set(_SETTINGS)
+    if unknown:
+        raise TypeError(
+            f"unexpected keyword {', '.join(sorted(unknown))}: expected {', '.join(_SETTINGS)}"
+        )
+    return {name: value for name, value in thresholds.items() if value is not None}
+
+
+def parameters_from_thresholds(
+    thresholds: Mapping[str, Any], labels: tuple[str, ...]
+) -> Parameters:
+    """Return the request parameters for thresholds that are ``given``.
+
+    Raises:
+        InvalidInput: out of range, of a wrong type, or a class that the model does not know.
+    """
+    parameters: Parameters = {}
+    for name, value in thresholds.items():
+        if name in (CONF, IOU):
+            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
+                raise InvalidInput(f"{name}: expected a number from 0 to 1, got {value!r}")
+            parameters[name] = float(value)
+        elif name == MAX_DET:
+            if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
+                raise InvalidInput(f"{name}: expected an integer of at least 1, got {value!r}")
+            parameters[name] = int(value)
+        elif name == AGNOSTIC:
+            if not isinstance(value, bool):
+                raise InvalidInput(f"{name}: expected True or False, got {value!r}")
+            parameters[name] = value
+        elif name == CLASSES:
+            parameters[name] = ",".join(str(index) for index in _class_indices(value, labels))
+        elif name == IMGSZ:  # checked by ModelInfo.side
+            parameters[name] = int(value)
+    return parameters
+
+
+def _class_indices(classes: Any, labels: tuple[str, ...]) -> list[int]:
+    if isinstance(classes, (str, Integral)):
+        classes = [classes]
+    if not isinstance(classes, Iterable):
+        raise InvalidInput(f"classes: expected names or indices, got {classes!r}")
+    indices = []
+    for item in classes:
+        if isinstance(item, str) and item in labels:
+            indices.append(labels.index(item))
+        elif isinstance(item, Integral) and 0 <= int(item) < len(labels):
+            indices.append(int(item))
+        else:
+            raise InvalidInput(
+                f"classes: expected one of {', '.join(labels)} or an index from 0 to "
+                f"{len(labels) - 1}, got {item!r}"
+            )
+    return indices

@@ -1,0 +1,173 @@
+"""A thread per source: read, reconnect, and never make anybody else wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Protocol
+
+from tridet.exceptions import SourceFailed, TridetError
+from tridet.streaming.backoff import Backoff
+from tridet.streaming.frame_queue import Grabbed, Mailbox
+from tridet.streaming.rate import RateLimit
+from tridet.streaming.redaction import redact
+from tridet.streaming.sources import Source
+from tridet.streaming.stats import Drop, SourceStats, State
+from tridet.streaming.video import Picture, Video, VideoError
+
+
+class Opened(Protocol):
+    """What is read from; ``Video`` is one."""
+
+    def pictures(self) -> Iterator[Picture]:
+        """Give frames until the end; raise VideoError."""
+
+    def close(self) -> None:
+        """Close the connection or the file."""
+
+
+class Capture:
+    """Reads one source into its mailbox, on a thread of its own, until the end or ``stop``.
+
+    A live source that is lost, or not there yet, is connected again and again; a file that fails
+    has failed for good. Either way the mailbox is closed in the end.
+
+    Args:
+        source: what to read.
+        mailbox: where the frames go.
+        stats: where frames are counted and the state is shown.
+        open_video: opens the source, or raises VideoError.
+        backoff: how long to wait between the attempts to connect.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        mailbox: Mailbox,
+        stats: SourceStats,
+        *,
+        open_video: Callable[[Source], Opened] = Video,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.source = source
+        self.error: TridetError | None = None
+        self._mailbox = mailbox
+        self._stats = stats
+        self._open_video = open_video
+        self._backoff = backoff or Backoff()
+        self._rate = RateLimit(source.max_fps)
+        self._stopped = threading.Event()
+        self._index = 0
+        self._was_live = False
+        self._failures = 0  # in a row
+        # A daemon: FFmpeg may sit in a system call for as long as its timeouts allow.
+        self._thread = threading.Thread(target=self.run, name=f"capture {source.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask for the end and return at once; a read that hangs ends with its timeout."""
+        self._stopped.set()
+        self._mailbox.close()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end; return whether it has come."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def run(self) -> None:
+        """Read until the end; ``start`` has a thread do this."""
+        try:
+            self._read_until_over()
+        except TridetError as error:
+            self._fail(error)
+        except Exception as error:
+            # Nobody sees what ends a thread: it has to reach whoever reads the results.
+            self._fail(SourceFailed(self._line(f"{type(error).__name__}: {error}")))
+        else:
+            if self.error is None:
+                self._stats.enter(State.ENDED, "stopped" if self._stopped.is_set() else "")
+        finally:
+            self._mailbox.close()
+
+    def _read_until_over(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._read_once()
+                if not self.source.live:
+                    return
+                reason = "end of stream"
+            except VideoError as error:
+                reason = str(error)
+            if self._stopped.is_set():
+                return
+            if not self.source.live:
+                raise SourceFailed(self._line(reason))
+            self._failures += 1
+            retries = self.source.max_retries
+            if retries is not None and self._failures > retries:
+                raise SourceFailed(self._line(f"{reason}; given up after {retries} retries"))
+            self._wait(reason)
+
+    def _wait(self, reason: str) -> None:
+        """Wait for the next attempt; a source that never was live is not reconnecting."""
+        delay_s = self._backoff.next_delay_s()
+        state = State.RECONNECTING if self._was_live else State.CONNECTING
+        self._stats.enter(state, f"{reason}; next attempt in {delay_s:.1f} s")
+        self._stopped.wait(delay_s)
+
+    def _read_once(self) -> None:
+        """Read one connection until it ends or fails."""
+        with closing(self._open_video(self.source)) as video:
+            pictures = video.pictures()
+            first_s = None
+            try:
+                while not self._stopped.is_set():
+                    if self.source.live:
+                        self._stats.expect_within(self.source.stall_after_s)
+                    picture = next(pictures, None)
+                    if picture is None:
+                        return
+                    if picture.decoded is not None and first_s is None:
+                        first_s = picture.captured_s
+                        self._failures = 0
+                        self._was_live = True
+                        self._stats.enter(State.LIVE)
+                    self._hand_over(picture)
+            finally:
+                if first_s is not None:
+                    self._backoff.held(time.monotonic() - first_s)
+
+    def _hand_over(self, picture: Picture) -> None:
+        index, self._index = self._index, self._index + 1
+        self._stats.received()
+        if picture.decoded is None:
+            self._stats.dropped(Drop.CORRUPT)
+            return
+        pts_s = picture.pts_s
+        if not self._rate.admits(picture.captured_s if pts_s is None else pts_s):
+            self._stats.dropped(Drop.RATE)
+            return
+        self._mailbox.put(
+            Grabbed(
+                source=self.source.name,
+                index=index,
+                pts_s=pts_s,
+                captured_at=picture.captured_at,
+                captured_s=picture.captured_s,
+                pixels=picture.pixels,
+            )
+        )
+
+    def _fail(self, error: TridetError) -> None:
+        self.error = error
+        self._stats.enter(State.FAILED, redact(str(error)))
+
+    def _line(self, reason: str) -> str:
+        name, address = self.source.name, self.source.address
+        place = address if name in address else f"{name}: {address}"
+        return " ".join(redact(f"{place}: {reason}").split())

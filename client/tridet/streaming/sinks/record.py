@@ -1,0 +1,38 @@
+"""A result as plain values, for a line of JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from tridet.streaming.frames import StreamResult
+
+
+def to_record(result: StreamResult) -> dict[str, Any]:
+    """Return plain values that ``json.dumps`` takes.
+
+    ``captured_at`` is ISO 8601 in UTC, ``pts_s`` null where the source has no clock; the rest is as
+    in ``Detections.to_dict`` and ``StreamResult``.
+    """
+    frame = result.frame
+    found = result.detections.to_dict()
+    return {
+        "source": frame.source,
+        "index": frame.index,
+        "pts_s": None if frame.pts_s is None else round(frame.pts_s, 6),
+        "captured_at": utc(frame.captured_at),
+        "latency_ms": round(result.latency_s * 1000, 3),
+        "width": found["width"],
+        "height": found["height"],
+        "detections": found["detections"],
+        "counts": result.counts,
+        "events": [
+            {"kind": event.kind, "name": event.name, **event.details} for event in result.events
+        ],
+    }
+
+
+def utc(seconds: float) -> str:
+    """Return seconds since the epoch as ISO 8601 in UTC, to the millisecond."""
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

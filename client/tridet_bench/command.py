@@ -1,0 +1,138 @@
+"""The options of ``tridet bench``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from tridet.cli.options import Server, conf_option, imgsz_option, model_option, server_options
+from tridet.transports import TRANSPORTS
+
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+_MOST_RATE = 100_000
+_MOST_CONCURRENCY = 1024
+
+
+def _numbers(kind: Callable[[str], Any], expected: str, most: float) -> Callable[..., Any]:
+    """Return a callback for numbers above 0 with commas between them."""
+
+    def parse(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
+        try:
+            numbers = [kind(part) for part in text.split(",")] if text is not None else []
+        except ValueError:
+            raise click.BadParameter(f"expected {expected}, got {text!r}") from None
+        if not all(0 < number <= most for number in numbers):
+            raise click.BadParameter(f"expected numbers above 0, at most {most:g}, got {text!r}")
+        return numbers
+
+    return parse
+
+
+def _transports(_context: click.Context, _option: click.Parameter, text: str) -> list[str]:
+    names = [part.strip() for part in text.split(",")]
+    for name in names:
+        if name not in TRANSPORTS:
+            raise click.BadParameter(f"expected some of {', '.join(TRANSPORTS)}, got {name!r}")
+    return list(dict.fromkeys(names))
+
+
+@click.command()
+@click.argument("sources", metavar="[IMAGE]...", nargs=-1)
+@click.option(
+    "--concurrency",
+    metavar="N[,N...]",
+    callback=_numbers(int, "whole numbers as in 1,8", _MOST_CONCURRENCY),
+    help="Closed loop: so many requests under way at all times; 1 if no load is given.",
+)
+@click.option(
+    "--rate",
+    "rates",
+    metavar="R[,R...]",
+    callback=_numbers(float, "numbers as in 50,100", _MOST_RATE),
+    help="Open loop: so many requests a second, at random moments that wait for nobody.",
+)
+@click.option(
+    "--until-saturation",
+    is_flag=True,
+    help="Raise the rate until the server breaks, and recommend instance counts and batch delay.",
+)
+@click.option(
+    "--p99-limit-ms",
+    type=_POSITIVE,
+    metavar="MS",
+    help="What --until-saturation calls broken; five times the p99 of an idle server if not given.",
+)
+@click.option(
+    "--transport",
+    "transports",
+    default="auto",
+    show_default=True,
+    metavar="T[,T...]",
+    callback=_transports,
+    help=f"How images travel: some of {', '.join(TRANSPORTS)}; see tridet detect.",
+)
+@click.option(
+    "--size",
+    "sizes",
+    metavar="WxH[,WxH...]",
+    help="Sizes of made frames, where no IMAGE is given; 1280x720 if not given.",
+)
+@click.option(
+    "--duration",
+    "duration_s",
+    type=_POSITIVE,
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Of each case.",
+)
+@click.option(
+    "--warmup",
+    "warmup_s",
+    type=click.FloatRange(min=0),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Of each case, before; not counted.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Share the load among so many client processes.",
+)
+@click.option(
+    "--perf-analyzer",
+    is_flag=True,
+    help="Let NVIDIA's perf_analyzer repeat the cases of the transports raw and shm.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Write bench.json, bench.svg, bench.png and bench.html there.",
+)
+@server_options
+@model_option
+@conf_option
+@imgsz_option
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
+def bench(server: Server, **options: Any) -> None:
+    """Measure how fast a model is served: latency, throughput and where the time goes.
+
+    Ends with 1 if the server went away before the end; what was measured is kept.
+
+    \b
+    Examples:
+      tridet bench --concurrency 1,8 --transport fit,encoded
+      tridet bench --rate 50,100 --size 1920x1080 --out out/bench
+      tridet bench --until-saturation --p99-limit-ms 50
+      tridet bench boards/*.jpg --transport encoded --duration 30
+    """
+    from tridet_bench.show import show
+
+    if not show(server, **options):
+        raise click.exceptions.Exit(1)

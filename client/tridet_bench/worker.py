@@ -1,0 +1,163 @@
+"""A process that sends requests: asked over a pipe, one phase at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import selectors
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cv2
+import numpy as np
+from tridet.channel import TLS
+from tridet.exceptions import TridetError
+from tridet.images import ImageLike
+from tridet.transports import Transport
+
+from tridet_bench.frames import Frames
+from tridet_bench.loops import Closed, Load, Spent, closed_loop, open_loop, poisson_moments
+from tridet_bench.samples import Recorder, Samples
+from tridet_bench.timed import TimedDetector
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom to send to."""
+
+    url: str
+    model: str
+    tls: TLS | None
+    timeout_s: float
+    thresholds: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What is sent, and how."""
+
+    transport: Transport
+    frames: Frames
+
+    @property
+    def label(self) -> str:
+        """As reports call it."""
+        return f"{self.transport} {self.frames.label}"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One load for some time."""
+
+    way: Way
+    load: Load
+    start_s: float
+    """On ``time.monotonic()``, which all processes of a machine share."""
+    duration_s: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseResult:
+    """What one process did in a phase."""
+
+    samples: Samples
+    cpu_s: float
+    """CPU time of the process meanwhile."""
+    end_s: float
+    """When the last request was over."""
+
+
+def serve(pipe: Connection, target: Target) -> None:
+    """Answer ``Way`` (get ready for it: None) and ``Phase`` (PhaseResult) until the pipe closes.
+
+    An expected error is the answer too.
+    """
+    # Ctrl-C is for the process that asks; it ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # gRPC's own log would mix with our messages.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    # OpenCV's own threads spin while they wait for work, on the cores of the server under test.
+    cv2.setNumThreads(1)
+    # epoll wakes to the millisecond, which is the time of a whole request; select to the
+    # microsecond.
+    loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
+    generator = _Generator(target)
+    main = loop.create_task(generator.answer(pipe))
+    loop.add_signal_handler(signal.SIGTERM, main.cancel)
+    with contextlib.suppress(EOFError, OSError, asyncio.CancelledError):
+        loop.run_until_complete(main)
+
+
+class _Generator:
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._detectors: dict[Transport, TimedDetector] = {}
+        self._frames: dict[Way, list[ImageLike]] = {}
+
+    async def answer(self, pipe: Connection) -> None:
+        try:
+            while True:
+                # In a thread, so that SIGTERM and gRPC's housekeeping are heard meanwhile.
+                asked = await asyncio.to_thread(_received, pipe)
+                if asked is None:
+                    return
+                try:
+                    ready = isinstance(asked, Way)
+                    pipe.send(await (self._get_ready(asked) if ready else self._run(asked)))
+                except TridetError as error:
+                    pipe.send(error)
+        finally:
+            for detector in self._detectors.values():
+                await detector.close()
+
+    async def _get_ready(self, way: Way) -> None:
+        detector = self._detectors.get(way.transport)
+        if detector is None:
+            target = self._target
+            detector = TimedDetector(
+                target.url,
+                target.model,
+                transport=way.transport,
+                timeout_s=target.timeout_s,
+                tls=target.tls,
+                # A refusal is a result here, not something to try again.
+                retries=0,
+                **target.thresholds,
+            )
+            self._detectors[way.transport] = detector
+        info = await detector.connect()
+        if way not in self._frames:
+            self._frames[way] = way.frames.load(way.transport, info.max_pixels)
+        for image in self._frames[way]:
+            await detector(image)
+
+    async def _run(self, phase: Phase) -> PhaseResult:
+        detector, images = self._detectors[phase.way.transport], self._frames[phase.way]
+        recorder = Recorder()
+
+        async def send(number: int) -> Spent:
+            return await detector.timed(images[number % len(images)])
+
+        cpu_s = time.process_time()
+        if isinstance(phase.load, Closed):
+            concurrency = phase.load.concurrency
+            await closed_loop(concurrency, phase.start_s, phase.duration_s, send, recorder)
+        else:
+            rng = np.random.default_rng(phase.seed)
+            moments = poisson_moments(phase.load.rate, phase.duration_s, rng)
+            await open_loop(moments, phase.start_s, send, recorder)
+        return PhaseResult(recorder.samples(), time.process_time() - cpu_s, time.monotonic())
+
+
+def _received(pipe: Connection) -> Any:
+    """Return what is asked; None when nobody asks any more."""
+    try:
+        return pipe.recv()
+    except (EOFError, OSError):
+        return None

@@ -1,0 +1,106 @@
+"""The processes that send requests, as one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from tridet.exceptions import TridetError
+
+from tridet_bench.loops import Load
+from tridet_bench.samples import Samples, merged
+from tridet_bench.worker import Phase, PhaseResult, Target, Way, serve
+
+_HEAD_START_S = 0.05
+_STOP_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What all processes did in a phase."""
+
+    samples: Samples
+    wall_s: float
+    """From the start to the last answer, at least the phase's duration unless it ended early."""
+    cpu_s: tuple[float, ...]
+    """CPU time of each process."""
+
+
+class Workers:
+    """Processes that send requests to one model. Use as a context manager."""
+
+    def __init__(self, target: Target, processes: int) -> None:
+        # Spawned, not forked: gRPC does not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        self._pipes = []
+        self._processes = []
+        self._seed = 0
+        for _ in range(processes):
+            pipe, theirs = context.Pipe()
+            process = context.Process(target=serve, args=(theirs, target), daemon=True)
+            process.start()
+            theirs.close()
+            self._pipes.append(pipe)
+            self._processes.append(process)
+
+    def get_ready(self, way: Way) -> None:
+        """Connect, make the frames, and have each of them answered once.
+
+        Raises:
+            TridetError: what the server or the frames make impossible.
+        """
+        self._ask([way] * len(self._pipes))
+
+    def run(self, way: Way, load: Load, duration_s: float) -> Run:
+        """Put ``load`` on the server and wait for the last answer; the way must be ready."""
+        start_s = time.monotonic() + _HEAD_START_S
+        parts = len(self._pipes)
+        phases = []
+        for part in range(parts):
+            self._seed += 1
+            phases.append(Phase(way, load.share(part, parts), start_s, duration_s, self._seed))
+        results: list[PhaseResult] = self._ask(phases)
+        samples = merged([result.samples for result in results])
+        end_s = max(result.end_s for result in results)
+        return Run(
+            samples,
+            wall_s=max(end_s - start_s, 0.0 if samples.fatal else duration_s),
+            cpu_s=tuple(result.cpu_s for result in results),
+        )
+
+    def _ask(self, questions: list[Any]) -> list[Any]:
+        try:
+            for pipe, question in zip(self._pipes, questions, strict=True):
+                pipe.send(question)
+            answers = [pipe.recv() for pipe in self._pipes]
+        except (EOFError, OSError):
+            raise TridetError(
+                "a process that sends the requests has ended unexpectedly: "
+                "use fewer --processes, a smaller --size or a lower --rate"
+            ) from None
+        for answer in answers:
+            if isinstance(answer, TridetError):
+                raise answer
+        return answers
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for pipe, process in zip(self._pipes, self._processes, strict=True):
+            pipe.close()
+            if error is not None:
+                process.terminate()
+        for process in self._processes:
+            process.join(_STOP_TIMEOUT_S)
+            if process.is_alive():
+                process.kill()
+                process.join()

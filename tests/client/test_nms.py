@@ -1,0 +1,130 @@
+"""NMS against an independent reference: one Python loop, one box pair at a time."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tridet.processing.letterbox import undo_letterbox
+from tridet.processing.nms import Thresholds, nms
+
+DEFAULTS = Thresholds(conf=0.25, iou=0.7, max_det=300, agnostic=False)
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    areas = [(c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)]
+    return width * height / (sum(areas) - width * height)
+
+
+def reference(
+    boxes: np.ndarray, scores: np.ndarray, class_ids: np.ndarray, thresholds: Thresholds
+) -> list[int]:
+    kept: list[int] = []
+    for row in range(len(boxes)):
+        if scores[row] < thresholds.conf:
+            continue
+        if thresholds.classes is not None and class_ids[row] not in thresholds.classes:
+            continue
+        rivals = [k for k in kept if thresholds.agnostic or class_ids[k] == class_ids[row]]
+        if all(overlap(boxes[k], boxes[row]) <= thresholds.iou for k in rivals):
+            kept.append(row)
+    return kept[: thresholds.max_det]
+
+
+# Whole numbers make IoUs exact in float32, ties and touching edges likely.
+_side = st.integers(0, 12)
+_box = st.tuples(_side, _side, _side, _side).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))
+_candidates = st.lists(
+    st.tuples(_box, st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.integers(0, 2)), max_size=40
+)
+_thresholds = st.builds(
+    Thresholds,
+    conf=st.sampled_from([0.0, 0.25, 0.3, 1.0]),
+    iou=st.sampled_from([0.0, 0.2, 0.45, 0.7, 1.0]),
+    max_det=st.integers(1, 20),
+    agnostic=st.booleans(),
+    classes=st.none() | st.lists(st.integers(0, 3)).map(tuple),
+)
+
+
+@given(_candidates, _thresholds)
+def test_equals_the_reference(
+    candidates: list[tuple[tuple[int, ...], float, int]], thresholds: Thresholds
+) -> None:
+    candidates.sort(key=lambda candidate: -candidate[1])
+    boxes = np.array([c[0] for c in candidates], np.float32).reshape(-1, 4)
+    scores = np.array([c[1] for c in candidates], np.float32)
+    class_ids = np.array([c[2] for c in candidates], np.int32)
+    kept = nms(boxes, scores, class_ids, thresholds)
+    assert kept.tolist() == reference(boxes, scores, class_ids, thresholds)
+
+
+def test_a_chain_of_overlaps_keeps_its_ends() -> None:
+    # b clashes with a and c, which do not clash with each other: b falls to a, so c stays.
+    boxes = np.array([[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]], np.float32)
+    scores, class_ids = np.array([0.9, 0.8, 0.7], np.float32), np.zeros(3, np.int32)
+    thresholds = Thresholds(conf=0.1, iou=0.3, max_det=9, agnostic=False)
+    assert nms(boxes, scores, class_ids, thresholds).tolist() == [0, 2]
+
+
+def test_classes_do_not_suppress_each_other_unless_agnostic() -> None:
+    boxes = np.array([[0, 0, 10, 10]] * 2, np.float32)
+    scores, class_ids = np.array([0.9, 0.8], np.float32), np.array([0, 1], np.int32)
+    assert nms(boxes, scores, class_ids, DEFAULTS).tolist() == [0, 1]
+    agnostic = DEFAULTS.overridden({"agnostic": True})
+    assert nms(boxes, scores, class_ids, agnostic).tolist() == [0]
+
+
+@given(
+    st.integers(1, 5000),
+    st.integers(1, 5000),
+    st.lists(st.tuples(*[st.floats(0, 1, width=32)] * 4), max_size=8),
+)
+def test_undo_letterbox_undoes_the_letterbox(width: int, height: int, points: list[tuple]) -> None:
+    from tridet.processing.letterbox import letterbox
+
+    source = np.array(points, np.float32).reshape(-1, 4)
+    source *= np.array([width, height] * 2, np.float32)
+    undo = letterbox(np.zeros((height, width, 3), np.uint8), np.zeros((640, 640, 3), np.uint8))
+    scale, pad = np.tile(undo[0:2], 2), np.tile(undo[2:4], 2)
+    back = undo_letterbox(source * scale + pad, undo)
+    assert back.dtype == np.float32
+    # A float32 letterboxed coordinate resolves 640 * 2**-24 px; the source is that much larger.
+    np.testing.assert_allclose(back, source, atol=max(width, height) * 2e-5 + 1e-3)
+
+
+def test_undo_letterbox_clips_to_the_image() -> None:
+    undo = np.array([0.5, 0.5, 0, 140, 1280, 720], np.float32)
+    boxes = np.array([[-9, 0, 700, 640]], np.float32)
+    assert undo_letterbox(boxes, undo).tolist() == [[0, 0, 1280, 720]]
+    assert undo_letterbox(np.zeros((0, 4), np.float32), undo).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complaint"),
+    [
+        ({"conf": 1.01}, "conf: expected a number from 0 to 1, got 1.01"),
+        ({"conf": "0.5"}, "conf: expected a number from 0 to 1, got '0.5'"),
+        ({"iou": True}, "iou: expected a number from 0 to 1, got True"),
+        ({"iou": float("nan")}, "iou: expected a number from 0 to 1, got nan"),
+        ({"max_det": 0}, "max_det: expected an integer of 1 or more, got 0"),
+        ({"max_det": 2.0}, "max_det: expected an integer of 1 or more, got 2.0"),
+        ({"agnostic": 1}, "agnostic: expected true or false, got 1"),
+        ({"classes": "a"}, "classes: expected comma-separated class indices, got 'a'"),
+        ({"classes": "-1"}, "classes: expected comma-separated class indices, got '-1'"),
+        ({"classes": 1}, "classes: expected a string like '0,2', got 1"),
+    ],
+)
+def test_bad_request_parameters(parameters: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueError, match="^" + complaint.replace("'", ".")):
+        DEFAULTS.overridden(parameters)
+
+
+def test_request_parameters_override_and_strangers_are_left_alone() -> None:
+    got = DEFAULTS.overridden({"conf": 0, "classes": " 2, 0,", "priority": 7})
+    assert (got.conf, got.classes, got.iou) == (0, (2, 0), 0.7)
+    assert DEFAULTS.overridden({"classes": ""}).classes == ()
+    assert DEFAULTS.overridden({}) == DEFAULTS

@@ -1,0 +1,188 @@
+"""The formats that ``tridet detect`` writes, and the other commands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+import tridet
+from fake_triton import FakeTriton, run_cli
+from tridet import Detections
+from tridet.cli.writers import open_writer
+from tridet.files import atomic_text
+
+LABELS = ("short", "spur")
+FOUND = (
+    Detections(
+        [[10, 20, 30, 60], [0.5, 0, 100, 50]], [0.75, 0.5], [1, 0], LABELS, (100, 80), "a.jpg"
+    ),
+    Detections([], [], [], LABELS, (64, 48), "b,c.png"),
+)
+
+
+def written(format: str, destination) -> str:
+    with open_writer(format, str(destination), LABELS) as write:
+        for detections in FOUND:
+            write(detections, detections.source)
+    return "" if destination == "-" or destination.is_dir() else destination.read_text()
+
+
+def test_json(tmp_path):
+    assert written("json", tmp_path / "out") == (
+        '[\n{"source": "a.jpg", "width": 100, "height": 80, "detections": ['
+        '{"box": [10.0, 20.0, 30.0, 60.0], "score": 0.75, "class_id": 1, "name": "spur"}, '
+        '{"box": [0.5, 0.0, 100.0, 50.0], "score": 0.5, "class_id": 0, "name": "short"}]},\n'
+        '{"source": "b,c.png", "width": 64, "height": 48, "detections": []}\n]\n'
+    )
+
+
+def test_json_of_nothing(tmp_path):
+    with open_writer("json", str(tmp_path / "out"), LABELS):
+        pass
+    assert json.loads((tmp_path / "out").read_text()) == []
+
+
+def test_jsonl(tmp_path):
+    lines = written("jsonl", tmp_path / "out").splitlines()
+    assert [json.loads(line) for line in lines] == [found.to_dict() for found in FOUND]
+
+
+def test_jsonl_on_stdout_is_flushed_line_by_line(capsys):
+    with open_writer("jsonl", "-", LABELS) as write:
+        write(FOUND[1], "b")
+        assert json.loads(capsys.readouterr().out) == FOUND[1].to_dict()
+
+
+def test_csv(tmp_path):
+    assert written("csv", tmp_path / "out") == (
+        "source,class_id,name,score,x1,y1,x2,y2,width,height\n"
+        "a.jpg,1,spur,0.75,10.0,20.0,30.0,60.0,100,80\n"
+        "a.jpg,0,short,0.5,0.5,0.0,100.0,50.0,100,80\n"
+    )
+
+
+def test_yolo(tmp_path):
+    written("yolo", tmp_path / "labels")
+    assert {path.name: path.read_text() for path in (tmp_path / "labels").iterdir()} == {
+        "a.txt": "1 0.200000 0.500000 0.200000 0.500000\n0 0.502500 0.312500 0.995000 0.625000\n",
+        "b,c.txt": "",
+    }
+
+
+def test_coco(tmp_path):
+    assert json.loads(written("coco", tmp_path / "out")) == {
+        "images": [
+            {"id": 1, "file_name": "a.jpg", "width": 100, "height": 80},
+            {"id": 2, "file_name": "b,c.png", "width": 64, "height": 48},
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10.0, 20.0, 20.0, 40.0],
+             "area": 800.0, "iscrowd": 0, "score": 0.75},
+            {"id": 2, "image_id": 1, "category_id": 0, "bbox": [0.5, 0.0, 99.5, 50.0],
+             "area": 4975.0, "iscrowd": 0, "score": 0.5},
+        ],
+        "categories": [{"id": 0, "name": "short"}, {"id": 1, "name": "spur"}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl", "csv", "coco"])
+def test_an_error_leaves_the_old_file(tmp_path, format):
+    target = tmp_path / "out"
+    target.write_text("old")
+    with (
+        pytest.raises(RuntimeError),
+        open_writer(format, str(target), LABELS) as write,
+    ):
+        write(FOUND[0], "a")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_gets_the_usual_permissions(tmp_path):
+    (tmp_path / "usual").write_text("")
+    with atomic_text(tmp_path / "atomic") as file:
+        file.write("")
+    usual, atomic = (tmp_path / name for name in ("usual", "atomic"))
+    assert atomic.stat().st_mode == usual.stat().st_mode
+
+
+@pytest.fixture
+def fake():
+    with FakeTriton() as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("x.jsonl", '{"source"'), ("x.csv", "source,"), ("x.json", "[\n{")]
+)
+def test_the_format_follows_the_files_name(fake, tmp_path, name, first):
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64, 3), np.uint8))
+    run_cli("detect", tmp_path / "a.png", "--json", tmp_path / name, "--url", fake.url)
+    assert (tmp_path / name).read_text().startswith(first)
+
+
+def test_status(fake):
+    code, out, err = run_cli("status", "--url", fake.url)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == f"triton 2.51.0 at {fake.url}: ready"
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()[1:]}
+    assert rows["pcb"] == ["1", "READY", "6", "0", "2.0", "1.00", "0.00", "4.50", "0.00"]
+    assert rows["nms"][:2] == ["1", "READY"]
+
+
+def test_status_of_a_server_that_is_not_ready(fake):
+    fake.ready = False
+    code, out, _ = run_cli("status", "--url", fake.url)
+    assert code == 1
+    assert "not ready" in out
+
+
+def test_status_of_nothing():
+    with FakeTriton() as gone:
+        pass
+    code, out, err = run_cli("status", "--url", gone.url)
+    assert (code, out) == (1, "")
+    assert err.startswith("tridet: error: no server answers")
+    assert len(err.splitlines()) == 1
+
+
+def test_version():
+    assert run_cli("--version") == (0, f"tridet {tridet.__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", [[], ["detect"], ["status"], ["completion"]])
+def test_help_has_examples(command):
+    code, out, _ = run_cli(*command, "--help")
+    assert code == 0
+    assert "Examples:\n" in out
+
+
+def test_no_command_prints_help():
+    code, out, _ = run_cli()
+    assert code == 0
+    assert "Commands:" in out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell):
+    code, out, _ = run_cli("completion", shell)
+    assert code == 0
+    assert "_TRIDET_COMPLETE" in out
+
+
+def test_a_missing_choice_is_one_line():
+    code, out, err = run_cli("completion")
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith("tridet: error: Missing argument")
+    assert line.endswith("Choose from: bash, zsh, fish (see tridet completion --help)")
+
+
+def test_completion_completes(tmp_path):
+    (tmp_path / "script").write_text(run_cli("completion", "bash")[1])
+    subprocess.run(["bash", "-n", tmp_path / "script"], check=True)

@@ -1,0 +1,239 @@
+"""The classic table: one detector under PyTorch, ONNX Runtime and TensorRT, latency and images/s.
+
+    python tools/figures/compare_runtimes.py [--weights models/pcb/pcb.pt]
+                [--onnx models/pcb/pcb.onnx] [--plan model.plan] [--batch 1,8]
+
+The network alone, its input ready in memory: no server, no preprocessing, no NMS. What is not
+installed or has no device here is left out, and said. PyTorch needs the extra `build`. The runtimes
+take turns, a round each, so that a slow minute of a shared machine hits them all; `tridet bench`
+measures the same detector as it is served.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+from bench_pipelines.summary import percentile
+from rich.console import Console
+from rich.table import Table
+from tridet_bench.machine import busy_cores, this_machine
+
+_PCB = Path(__file__).resolve().parents[2] / "models" / "pcb"
+_WIDTH_IN_A_FILE = 120
+_PACKAGES = ("torch", "ultralytics", "onnxruntime", "tensorrt")
+FloatArray = npt.NDArray[np.float32]
+Infer = Callable[[FloatArray], FloatArray]
+"""float32 [n, 3, S, S] in [0, 1] to the raw predictions, float32 [n, 4 + classes, anchors]."""
+
+
+class CompareError(Exception):
+    """There is nothing to compare, or a file cannot be used."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One runtime at one batch size."""
+
+    runtime: str
+    batch: int
+    p50_ms: float
+    p95_ms: float
+    images_per_s: float
+
+
+def torch_runtimes(weights: Path) -> dict[str, Infer]:
+    """Return PyTorch on the CPU, and on a GPU in FP32 and FP16."""
+    import torch
+    from ultralytics import YOLO
+
+    try:
+        loaded: Any = YOLO(str(weights)).model
+    except Exception as error:  # it raises whatever its unpickling does
+        raise CompareError(f"{weights}: {str(error).splitlines()[0]}") from None
+    network = loaded.float().fuse(verbose=False).eval()
+
+    def on(device: str, dtype: Any) -> Infer:
+        moved = copy.deepcopy(network).to(device, dtype)
+
+        def infer(images: FloatArray) -> FloatArray:
+            with torch.inference_mode():
+                found = moved(torch.from_numpy(images).to(device, dtype))
+                raw = found[0] if isinstance(found, (tuple, list)) else found
+                # Back on the CPU: a GPU's call returns before it is done.
+                array: FloatArray = raw.float().cpu().numpy()
+                return array
+
+        return infer
+
+    found = {"PyTorch CPU": on("cpu", torch.float32)}
+    if torch.cuda.is_available():
+        found["PyTorch CUDA"] = on("cuda", torch.float32)
+        found["PyTorch CUDA FP16"] = on("cuda", torch.float16)
+    return found
+
+
+def onnx_runtimes(path: Path) -> dict[str, Infer]:
+    """Return ONNX Runtime on the CPU and on a GPU."""
+    import onnxruntime
+
+    def on(provider: str) -> Infer:
+        try:
+            session = onnxruntime.InferenceSession(str(path), providers=[provider])
+        except Exception as error:  # its exceptions have no common base
+            raise CompareError(f"{path}: {str(error).splitlines()[0]}") from None
+        name = session.get_inputs()[0].name
+
+        def infer(images: FloatArray) -> FloatArray:
+            raw: FloatArray = session.run(None, {name: images})[0]
+            return raw
+
+        return infer
+
+    names = {"CPUExecutionProvider": "CPU", "CUDAExecutionProvider": "CUDA"}
+    return {
+        f"ONNX Runtime {names[provider]}": on(provider)
+        for provider in reversed(onnxruntime.get_available_providers())
+        if provider in names
+    }
+
+
+def take_turns(
+    runtimes: dict[str, Infer], batches: Sequence[int], size: int, rounds: int, calls: int
+) -> list[Row]:
+    """Time every runtime at every batch size; the first call of each is not counted."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for batch in batches:
+        images = rng.random((batch, 3, size, size), dtype=np.float32)
+        seconds: dict[str, list[float]] = {name: [] for name in runtimes}
+        for infer in runtimes.values():
+            infer(images)
+        for _ in range(rounds):
+            for name, infer in runtimes.items():
+                for _ in range(calls):
+                    began = time.perf_counter()
+                    infer(images)
+                    seconds[name].append(time.perf_counter() - began)
+        for name, taken in seconds.items():
+            p50_ms, p95_ms = percentile(taken, 50) * 1e3, percentile(taken, 95) * 1e3
+            rows.append(Row(name, batch, p50_ms, p95_ms, batch * len(taken) / sum(taken)))
+    return rows
+
+
+def tensorrt_rows(plan: Path, batches: Sequence[int]) -> list[Row]:
+    """Time a plan with CUDA graphs: tridet's serving graph, so decoding is in it."""
+    from tridet_build.errors import BuildError
+    from tridet_build.plan.inspect import measure
+
+    try:
+        speeds = measure(plan, batches)
+    except BuildError as error:
+        raise CompareError(str(error)) from None
+    return [
+        Row("TensorRT", s.batch, s.latency_p50_ms, s.latency_p95_ms, s.images_per_s)
+        for s in speeds
+        if s.cuda_graph
+    ]
+
+
+def farthest(runtimes: dict[str, Infer], size: int) -> float:
+    """Return how far the predictions are apart at most, in pixels: else they are not one model."""
+    images = np.random.default_rng(1).random((1, 3, size, size), dtype=np.float32)
+    found = [infer(images) for infer in runtimes.values()]
+    if any(raw.shape != found[0].shape for raw in found):
+        raise CompareError(f"the runtimes answer with {', '.join(str(raw.shape) for raw in found)}")
+    return max(float(np.abs(raw - found[0]).max()) for raw in found)
+
+
+def table_of(rows: Sequence[Row]) -> Table:
+    """Return the table; the ratio is to the first runtime at the same batch size."""
+    first = {row.batch: row for row in reversed(rows)}
+    table = Table("runtime", title="The network alone", title_justify="left", box=None)
+    for name in ("batch", "p50 ms", "p95 ms", "images/s", f"to {rows[0].runtime}"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        ratio = row.images_per_s / first[row.batch].images_per_s
+        figures = (row.p50_ms, row.p95_ms, row.images_per_s)
+        cells = (f"{figure:.1f}" for figure in figures)
+        table.add_row(row.runtime, str(row.batch), *cells, f"{ratio:.2f} x")
+    return table
+
+
+def _batches(_context: click.Context, _option: click.Parameter, text: str) -> list[int]:
+    try:
+        batches = [int(part) for part in text.split(",")]
+    except ValueError:
+        batches = []
+    if not batches or min(batches) < 1:
+        raise click.BadParameter(f"expected numbers like 1,8, got {text!r}")
+    return batches
+
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--weights", type=_FILE, default=_PCB / "pcb.pt", help="For PyTorch.")
+@click.option("--onnx", type=_FILE, default=_PCB / "pcb.onnx", help="The same as ONNX.")
+@click.option("--plan", type=_FILE, help="The same as a TensorRT plan, built on this machine.")
+@click.option("--batch", "batches", default="1,8", callback=_batches, help="Images of one call.")
+@click.option("--size", type=click.IntRange(32), default=640, help="Input side, pixels.")
+@click.option("--rounds", type=click.IntRange(1), default=5, help="Turns of each runtime.")
+@click.option("--calls", type=click.IntRange(1), default=10, help="Calls in a turn.")
+def main(
+    weights: Path,
+    onnx: Path,
+    plan: Path | None,
+    batches: list[int],
+    size: int,
+    rounds: int,
+    calls: int,
+) -> None:
+    """Compare PyTorch, ONNX Runtime and TensorRT on one detector, without a server."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_IN_A_FILE
+    try:
+        busy = busy_cores(1.0)
+        runtimes: dict[str, Infer] = {}
+        for package, extra, load in (
+            ("ultralytics", "build", lambda: torch_runtimes(weights)),
+            ("onnxruntime", "server", lambda: onnx_runtimes(onnx)),
+        ):
+            if importlib.util.find_spec(package):
+                runtimes |= load()
+            else:
+                console.print(f"left out: {package} is not installed (the extra {extra})")
+        if not runtimes:
+            raise CompareError("expected PyTorch or ONNX Runtime, found neither")
+        apart = farthest(runtimes, size)
+        rows = take_turns(runtimes, batches, size, rounds, calls)
+        if plan is None:
+            console.print("left out: TensorRT (give a plan of this machine with --plan)")
+        else:
+            rows += tensorrt_rows(plan, batches)
+    except CompareError as error:
+        click.echo(f"compare_runtimes: error: {error}", err=True)
+        sys.exit(1)
+    machine = this_machine(None, _PACKAGES)
+    versions = {name: text for name, text in machine.versions.items() if text != "?"}
+    console.print(table_of(rows))
+    console.print(
+        f"{machine.date}; {machine.cpu}, {machine.cores} cores, {busy:.1f} of them busy before the "
+        f"run; {', '.join(f'{name} {text}' for name, text in versions.items())}"
+    )
+    console.print(f"{rounds} x {calls} calls; the predictions differ by {apart:.2g} at most")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,0 @@
-"""What a pipeline around a fast detector sustains on a GPU machine; run by ``tools/gpu_bench.py``.
-
-The detector is a stand-in: PyTorch in a Python backend, where production has a TensorRT plan. All
-around it is the product, as tridet_build renders it.
-"""
