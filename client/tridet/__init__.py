@@ -14,6 +14,7 @@ from tridet.detector import Detector
 from tridet.exceptions import (
     ContractMismatch,
     InvalidInput,
+    MissingExtra,
     ModelUnknown,
     Overloaded,
     ServerFailed,
@@ -52,6 +53,7 @@ __all__ = [
     "ImageLike",
     "InvalidInput",
     "MemberInfo",
+    "MissingExtra",
     "ModelInfo",
     "ModelUnknown",
     "Overloaded",

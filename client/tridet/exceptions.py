@@ -11,6 +11,7 @@ TridetError
 ├── TimedOut                 no answer within ``timeout_s``
 ├── SourceFailed             a video, stream or camera cannot be read, or is given up
 ├── SinkFailed               a file, address or command takes no more results of a stream
+├── MissingExtra             a package that an extra of tridet installs is not there
 └── ServerFailed             any other failure inside the server
 
 Every message is one line that gives what was expected, what was found and what to do next.
@@ -61,6 +62,10 @@ class SourceFailed(TridetError):
 
 class SinkFailed(TridetError):
     """A file, address or command takes no more results; the others go on."""
+
+
+class MissingExtra(TridetError):
+    """This needs an extra of tridet; the message names the package and the install."""
 
 
 class ServerFailed(TridetError):

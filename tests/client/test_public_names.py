@@ -35,6 +35,7 @@ def test_exported_members():
         "ImageLike",
         "InvalidInput",
         "MemberInfo",
+        "MissingExtra",
         "ModelInfo",
         "ModelUnknown",
         "Overloaded",
