@@ -88,8 +88,7 @@ class ShowSink:
                     shown = True
                 cv2.imshow(_WINDOW, picture)
             key = cv2.waitKey(_REFRESH_MS) & 0xFF
-            closed = shown and cv2.getWindowProperty(_WINDOW, cv2.WND_PROP_VISIBLE) < 1
-            if key in _QUIT_KEYS or closed:
+            if key in _QUIT_KEYS or (shown and _is_closed()):
                 self._on_quit()
                 break
         cv2.destroyAllWindows()
@@ -120,6 +119,13 @@ def mosaic(pictures: Sequence[UInt8Array | None]) -> UInt8Array:
         x = place % columns * width + (width - size[0]) // 2
         canvas[y : y + size[1], x : x + size[0]] = small
     return canvas
+
+
+def _is_closed() -> bool:
+    try:
+        return cv2.getWindowProperty(_WINDOW, cv2.WND_PROP_VISIBLE) < 1
+    except cv2.error:  # OpenCV 5 does not know a window any more that has been closed
+        return True
 
 
 def _check_display() -> None:
