@@ -14,7 +14,7 @@ from tridet.streaming.sinks.hook import HookSink
 from tridet.streaming.sinks.jsonl import jsonl_sink
 from tridet.streaming.sinks.mp4 import Mp4Sink, mp4_targets
 from tridet.streaming.sinks.picture import Draw, SharedDraw
-from tridet.streaming.sinks.publish import PublishSink, publish_targets
+from tridet.streaming.sinks.publish import Pacer, PublishSink, publish_targets
 from tridet.streaming.sinks.rules import Rule, check_rules, parse_rule
 from tridet.streaming.sources import Source
 from tridet.streaming.stats import Snapshot
@@ -88,8 +88,8 @@ def open_outputs(outputs: Outputs, context: Context) -> Opened:
     if outputs.publish is not None:
         urls = publish_targets(outputs.publish, [source.name for source in context.sources])
         for source in context.sources:
-            url, paced = urls[source.name], not source.live
-            sink = PublishSink(url, draw, paced=paced, warn=context.warn)
+            pacer = None if source.live else Pacer()
+            sink = PublishSink(urls[source.name], draw, warn=context.warn, pacer=pacer)
             opened.sinks.append(SinkThread(sink, sources=[source.name]))
     if outputs.save is not None:
         targets = mp4_targets(outputs.save, {one.name: one.location for one in context.sources})

@@ -48,11 +48,20 @@ class PublishSink:
     Args:
         url: may hold credentials; they are never shown.
         draw: makes the pictures.
-        paced: wait until each frame is due, for a file, which comes as fast as it can be read.
         warn: called with one line when the connection fails or is lost, once until it is back.
+        pacer: of a file, which comes as fast as it can be read; None sends each frame at once.
+        backoff: how long to wait between the attempts to connect.
     """
 
-    def __init__(self, url: str, draw: Draw, *, paced: bool, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        draw: Draw,
+        *,
+        warn: Callable[[str], None],
+        pacer: Pacer | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
         check_url(url)
         self.name = f"--publish {redact(url)}"
         self.discarded = 0
@@ -61,10 +70,10 @@ class PublishSink:
         """How often the server took the stream."""
         self._url = url
         self._draw = draw
-        self._pace = _Pace() if paced else None
+        self._pacer = pacer
         self._warn = warn
         self._timeline = Timeline()
-        self._backoff = Backoff()
+        self._backoff = backoff or Backoff()
         self._next_try_s = self._ready_s = self._zero_s = 0.0
         self._link: Link | None = None
         self._encoder: H264Encoder | None = None
@@ -73,8 +82,8 @@ class PublishSink:
     def write(self, result: StreamResult) -> None:
         """Send one frame, or discard it."""
         time_s = self._timeline.at(result.frame)
-        if self._pace is not None:
-            self._pace.wait(time_s)
+        if self._pacer is not None:
+            self._pacer.wait(time_s)
         try:
             self._send(result, time_s)
         except SinkFailed as error:
@@ -136,14 +145,22 @@ class PublishSink:
         self._failing = True
 
 
-class _Pace:
+class Pacer:
     """Lets the frames of a file pass when they are due."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
         self._start_s: float | None = None
 
     def wait(self, time_s: float) -> None:
-        now_s = time.monotonic()
+        """Return when the frame of this time is due, or at once if that has passed."""
+        now_s = self._clock()
         if self._start_s is None or now_s - (self._start_s + time_s) > _MAX_LAG_S:
             self._start_s = now_s - time_s
-        time.sleep(min(_MAX_PAUSE_S, max(0.0, self._start_s + time_s - now_s)))
+        self._sleep(min(_MAX_PAUSE_S, max(0.0, self._start_s + time_s - now_s)))
