@@ -30,10 +30,9 @@ from tridet.groups import MemberInfo
 from tridet.images import ImageLike
 from tridet.model import ModelInfo
 from tridet.options import Thresholds
-from tridet.streaming.api import stream
+from tridet.streaming.api import Stream, stream
 from tridet.streaming.frames import Event, Frame, StreamResult
 from tridet.streaming.stats import Snapshot
-from tridet.streaming.stream import Stream
 from tridet.transports import Transport
 
 try:

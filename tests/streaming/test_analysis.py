@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from types import FunctionType, ModuleType
 
 import numpy as np
 import pytest
-from tridet import Detections, InvalidInput
+from tridet import Detections, InvalidInput, MissingExtra
 from tridet.streaming.analysis import Analysis
 from tridet.streaming.frames import Frame, StreamResult
-from tridet.streaming.zones import Areas, parse_line, parse_zone, zone_from_numbers
+from tridet.streaming.zones import Areas, parse_line, parse_zone
 
 SIZE = (640, 480)
+
+
 LABELS = ("short", "spur")
 
 
@@ -202,56 +206,26 @@ def test_sources_do_not_mix():
     assert len(set(b[0].track_ids.tolist())) == 2
 
 
+def objects_in(root):
+    """Return how many objects it holds, at any depth, whoever's they are."""
+    seen, left = set(), [root]
+    while left:
+        one = left.pop()
+        if id(one) not in seen and not isinstance(one, (type, ModuleType, FunctionType)):
+            seen.add(id(one))
+            left += gc.get_referents(one)
+    return len(seen)
+
+
 def test_a_long_stream_remembers_no_more_than_the_last_second():
     analysis = Analysis(lines=[parse_line("gate=320,480,320,0")])
-    for i in range(600):  # a new object every four frames, each seen four times
+    sizes = []
+    for i in range(1200):  # a new object every four frames, each seen four times
         spot = (60 + 90 * (i // 4 % 6), 60 + 90 * (i // 24 % 4))
         analysis.update("cam", frame(i), found(spot))
-    (source,) = analysis._sources.values()
-    assert len(source._seen) <= 8
-    assert len(source._crossings[0]._zone.crossing_state_history) <= 8
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("dock", "zone: expected NAME=x1,y1,x2,y2,x3,y3,..., got 'dock'"),
-        ("=1,2,3,4,5,6", "zone: expected NAME="),
-        ("dock=1,2,3,4", "zone dock: expected three corners or more, got 2"),
-        ("dock=1,2,3,4,5", "zone dock: expected pairs of x and y, got 5 numbers"),
-        ("dock=1,2,3,x,5,6", "zone dock: expected numbers of 0 or more, got 'x'"),
-        ("dock=1,2,3,-4,5,6", "got '-4'"),
-        ("dock=1,2,3,nan,5,6", "got 'nan'"),
-        (
-            "dock=0.5,0,100,0,100,100",
-            "expected pixels or fractions of the frame .0 to 1., got both",
-        ),
-        ("dock=0,0,10,10,20,20", "zone dock: expected corners that enclose an area, got a line"),
-    ],
-)
-def test_zones_that_are_refused(text, message):
-    with pytest.raises(InvalidInput, match=message):
-        parse_zone(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("gate=1,2,3", "expected pairs"),
-        ("gate=1,2,3,4,5,6", "line gate: expected two different points, got 3"),
-        ("gate=1,2,1,2", "line gate: expected two different points, got the same one twice"),
-    ],
-)
-def test_lines_that_are_refused(text, message):
-    with pytest.raises(InvalidInput, match=message):
-        parse_line(text)
-
-
-def test_numbers_of_a_config_file_are_checked_too():
-    assert zone_from_numbers("z", [0, 0, 1, 0, 1, 1]) == parse_zone("z=0,0,1,0,1,1")
-    for wrong in ([True, 0, 1, 0, 1, 1], [None, 0, 1, 0, 1, 1], [[0, 0], [1, 0]]):
-        with pytest.raises(InvalidInput, match="zone z: expected numbers"):
-            zone_from_numbers("z", wrong)
+        if i % 240 == 239:
+            sizes.append(objects_in(analysis))
+    assert max(sizes) < 1.2 * min(sizes)
 
 
 def test_areas_that_cannot_count_are_refused():
@@ -267,7 +241,7 @@ def test_areas_that_cannot_count_are_refused():
 def test_tracking_without_its_library_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "trackers", None)
     for options in ({"tracking": True}, {"lines": [parse_line("a=0,0,1,1")]}):
-        with pytest.raises(InvalidInput, match="tracking: expected the package trackers"):
+        with pytest.raises(MissingExtra, match="expected the package trackers, found none"):
             Analysis(**options)
     assert Analysis().idle
 

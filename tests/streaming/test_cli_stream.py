@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import signal
 import subprocess
 import sys
@@ -171,6 +170,35 @@ def test_errors_are_one_line_without_a_password(fake, arguments, code, text):
     assert "s3cr3t" not in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        ([], "av"),
+        (["--web", ":0"], "aiohttp"),
+        (["--web", ":0"], "supervision"),
+        (["--save", "out.mp4"], "supervision"),
+        (["--show"], "supervision"),
+        (["--publish", "rtsp://host/live"], "supervision"),
+        (["--track"], "trackers"),
+        (["--track"], "supervision"),
+        (["--line", "mid=0.5,0,0.5,1"], "trackers"),
+        (["--config", "cameras.yaml"], "yaml"),
+    ],
+)
+def test_a_missing_extra_is_one_line_before_anything_is_opened(
+    fake, video, tmp_path, monkeypatch, arguments, missing
+):
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.chdir(tmp_path)
+    Path("cameras.yaml").write_text(f"source:\n- location: {video}\n")
+    options = ["--jsonl", "out.jsonl", "--url", fake.url]
+    line = f"expected the package {missing}, found none; pip install 'tridet[stream]'"
+    code, out, err = run_cli("stream", video, *arguments, *options)
+    assert (code, out, err) == (1, "", f"tridet: error: {line}\n")
+    assert not fake.calls
+    assert [path.name for path in tmp_path.iterdir()] == ["cameras.yaml"]
+
+
 def test_the_duration_ends_a_run_with_0(fake, video, tmp_path):
     fake.on_infer = lambda *_: time.sleep(0.2)
     lines = tmp_path / "out.jsonl"
@@ -201,19 +229,25 @@ def test_a_server_that_is_killed_and_back_costs_no_frame(video, tmp_path):
     assert [record["index"] for record in records(lines)] == list(range(FRAMES))
 
 
-@pytest.mark.parametrize("moment", range(6))
-def test_ctrl_c_at_any_moment_leaves_whole_files_and_counts(fake, video, tmp_path, moment):
+@pytest.mark.parametrize(
+    ("requests", "number", "code"),
+    [
+        *((requests, signal.SIGINT, 130) for requests in (1, 2, 3, 8, 20)),
+        (12, signal.SIGTERM, 143),
+    ],
+)
+def test_a_signal_at_any_moment_leaves_whole_files_and_counts(
+    fake, video, tmp_path, requests, number, code
+):
     fake.on_infer = lambda *_: time.sleep(0.05)
     lines, saved, stats = (tmp_path / name for name in ("out.jsonl", "out.mp4", "stats"))
     command = [*MAIN, "stream", str(video), "--url", fake.url, "--in-flight", "1"]
     command += ["--jsonl", str(lines), "--save", str(saved), "--stats", str(stats)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: fake.calls["ModelInfer"] > 0)
-    # The moments differ from run to run on purpose; all of them have to end well.
-    time.sleep(moment * 0.3 * random.random())
-    process.send_signal(signal.SIGTERM if moment == 5 else signal.SIGINT)
+    wait_until(lambda: fake.calls["ModelInfer"] >= requests)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == (143 if moment == 5 else 130), err
+    assert process.returncode == code, err
     assert "Traceback" not in err
     written = [record["index"] for record in records(lines)]
     assert written == list(range(len(written)))

@@ -19,24 +19,24 @@ import numpy as np
 from rtsp_cameras.counter import draw_counter
 from tridet.streaming.backoff import Backoff
 from tridet.streaming.capture import Capture
-from tridet.streaming.frame_queue import Grabbed, Mailbox
+from tridet.streaming.frame_queue import FrameQueue
 from tridet.streaming.sources import parse_source
 from tridet.streaming.stats import SourceStats
-from tridet.streaming.video import Picture
+from tridet.streaming.video import DecodedFrame
 
 # Only a hang takes so long; then the test fails instead of waiting on.
 _PATIENCE_S = 30.0
 
 
 class Watched:
-    """A capture with its mailbox and stats; as a context manager it runs and is stopped."""
+    """A capture with its queue and stats; as a context manager it runs and is stopped."""
 
     def __init__(self, location: str, **options: Any) -> None:
         self.source = parse_source(location, **options)
         self.stats = SourceStats(self.source.name)
-        self.mailbox = Mailbox(self.source.policy, self.stats)
+        self.queue = FrameQueue(self.source.policy, self.stats)
         self.capture = Capture(
-            self.source, self.mailbox, self.stats, backoff=Backoff(0.05, 0.2, good_after_s=0.2)
+            self.source, self.queue, self.stats, backoff=Backoff(0.05, 0.2, good_after_s=0.2)
         )
 
     def __enter__(self) -> Watched:
@@ -46,16 +46,16 @@ class Watched:
     def __exit__(self, *_: object) -> None:
         self.capture.stop()
 
-    def take(self, count: int | None = None) -> list[Grabbed]:
+    def take(self, count: int | None = None) -> list[DecodedFrame]:
         """Return the next frames; fewer, or with None all, up to the end."""
 
-        async def take() -> list[Grabbed]:
-            taken: list[Grabbed] = []
+        async def take() -> list[DecodedFrame]:
+            taken: list[DecodedFrame] = []
             while count is None or len(taken) < count:
-                grabbed = await self.mailbox.get()
-                if grabbed is None:
+                decoded = await self.queue.get()
+                if decoded is None:
                     break
-                taken.append(grabbed)
+                taken.append(decoded)
             return taken
 
         return asyncio.run(asyncio.wait_for(take(), _PATIENCE_S))
@@ -74,17 +74,21 @@ def wait_until(holds: Callable[[], bool], described: Callable[[], str] = str) ->
 
 
 class StubVideo:
-    """Gives ``count`` pictures at once, without FFmpeg; every ``corrupt_every``-th is corrupt."""
+    """Gives ``count`` frames at once, without FFmpeg; every ``corrupt_every``-th is corrupt."""
 
     def __init__(self, count: int, fps: float = 25.0, corrupt_every: int = 0) -> None:
         self._count, self._fps, self._corrupt_every = count, fps, corrupt_every
 
-    def pictures(self) -> Iterator[Picture]:
+    def frames(self, first_index: int) -> Iterator[DecodedFrame | None]:
         for number in range(self._count):
             moment_s = number / self._fps
+            image: Any = SimpleNamespace(time=moment_s)
             corrupt = self._corrupt_every and number % self._corrupt_every == 0
-            decoded: Any = None if corrupt else SimpleNamespace(time=moment_s)
-            yield Picture(decoded, moment_s, moment_s)
+            yield (
+                None
+                if corrupt
+                else DecodedFrame("stub", first_index + number, moment_s, moment_s, image)
+            )
 
     def close(self) -> None:
         pass

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import numpy as np
 from tridet import Detections
 from tridet.streaming.frames import Frame, StreamResult
@@ -38,6 +41,11 @@ def made_up(
         boxes, [0.9] * len(found), [LABELS.index(name) for name in found], LABELS, size
     )
     return StreamResult(frame, detections, 0.0125, counts or {})
+
+
+def child_environment() -> dict[str, str]:
+    """Return this environment, with which another Python finds all that the tests import."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def plain(result: StreamResult) -> np.ndarray:

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from tridet import Detections
 from tridet.streaming.capture import Capture
-from tridet.streaming.engine import Engine, Feed, Limits
-from tridet.streaming.frame_queue import Mailbox
+from tridet.streaming.engine import Engine
+from tridet.streaming.frame_queue import FrameQueue
 from tridet.streaming.frames import StreamResult
+from tridet.streaming.limits import Limits
 from tridet.streaming.sources import parse_source
 from tridet.streaming.stats import SourceStats
+from tridet.streaming.video import DecodedFrame
 
 PIXELS = np.zeros((4, 6, 3), np.uint8)
 Answer = Callable[[np.ndarray, float], Awaitable[None]]
@@ -31,17 +33,16 @@ def no_detections() -> Detections:
     )
 
 
-class StubPicture:
-    """A frame of a stub camera; ``pixels`` holds its number."""
+class StubImage:
+    """What FFmpeg would give; its pixels hold its number."""
 
-    decoded = object()
-    pts_s = None
+    time = None
+    rotation = 0
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.captured_at, self.captured_s = time.time(), time.monotonic()
 
-    def pixels(self) -> np.ndarray:
+    def to_ndarray(self, *, format: str) -> np.ndarray:  # noqa: ARG002
         pixels = PIXELS.copy()
         pixels[0, 0] = [self.number % 256, self.number // 256 % 256, 0]
         return pixels
@@ -50,14 +51,23 @@ class StubPicture:
 class StubVideo:
     """Gives so many frames, each when ``wait`` lets it."""
 
-    def __init__(self, frames: int, wait: Callable[[int], object] = lambda _: None) -> None:
-        self._frames = frames
+    def __init__(
+        self,
+        count: int,
+        wait: Callable[[int], object] = lambda _: None,
+        image: Callable[[int], StubImage] = StubImage,
+    ) -> None:
+        self._count = count
         self._wait = wait
+        self._image = image
+        self.source = ""
 
-    def pictures(self) -> Iterator[StubPicture]:
-        for number in range(self._frames):
+    def frames(self, first_index: int) -> Iterator[DecodedFrame]:
+        for number in range(self._count):
             self._wait(number)
-            yield StubPicture(number)
+            now_s = time.monotonic()
+            image = self._image(number)
+            yield DecodedFrame(self.source, first_index + number, time.time(), now_s, image)
 
     def close(self) -> None:
         pass
@@ -92,7 +102,7 @@ class StubDetector:
 
 
 class Collector:
-    """An outlet that keeps the frame numbers of each source."""
+    """A sink that keeps the frame numbers of each source."""
 
     def __init__(self) -> None:
         self.indices: dict[str, list[int]] = {}
@@ -101,24 +111,23 @@ class Collector:
     def takes(self, _source: str) -> bool:
         return True
 
-    async def put(self, result: StreamResult, *, blocking: bool) -> None:  # noqa: ARG002
+    async def put(self, result: StreamResult, policy: str) -> None:  # noqa: ARG002
         self.indices.setdefault(result.frame.source, []).append(result.frame.index)
         self.results.append(result)
 
 
-def stub_feed(name: str, video: Any, policy: str = "all", **options: Any) -> Feed:
-    """Return a feed whose capture is the real one, reading ``video``."""
+def stub_capture(name: str, video: Any, policy: str = "all", **options: Any) -> Capture:
+    """Return the real capture, reading ``video``."""
     source = parse_source(f"{name}.mp4", name=name, policy=policy, **options)
     stats = SourceStats(name)
-    mailbox = Mailbox(source.policy, stats)
-    capture = Capture(source, mailbox, stats, open_video=lambda _: video)
-    return Feed(name, policy == "latest", capture, mailbox, stats)
+    video.source = name
+    return Capture(source, FrameQueue(source.policy, stats), stats, open_video=lambda _: video)
 
 
-def run_engine(detector: Any, feeds: list[Feed], **limits: Any) -> tuple[Engine, Collector]:
+def run_engine(detector: Any, captures: list[Capture], **limits: Any) -> tuple[Engine, Collector]:
     """Run to the end; the engine's errors are left in it."""
     collector = Collector()
-    engine = Engine(detector, feeds, Limits(**limits), [collector])
+    engine = Engine(detector, captures, Limits(**limits), [collector])
     asyncio.run(asyncio.wait_for(engine.run(), 60))
     engine.join_captures(10)
     return engine, collector

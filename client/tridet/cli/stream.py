@@ -118,9 +118,9 @@ def stream(server: Server, **options: Any) -> None:
     """
     import cv2
 
-    from tridet.cli.stream_prepare import prepare
+    from tridet.cli.stream_prepare import prepare, request_from
 
     cv2.setNumThreads(1)  # every source has threads of its own; OpenCV's would spin beside them
-    code = prepare(server, options).until_over()
+    code = prepare(request_from(server, options)).until_over()
     if code:
         raise click.exceptions.Exit(code)

@@ -13,61 +13,82 @@ from tridet.async_detector import AsyncDetector
 from tridet.cli.options import Server
 from tridet.cli.stream_display import Display
 from tridet.cli.stream_run import Run
-from tridet.cli.stream_sinks import Context, Outputs, open_outputs
+from tridet.cli.stream_sinks import Context, Outputs, check_installed, open_outputs
 from tridet.cli.stream_stats import StatsFile
 from tridet.detector import Detector
-from tridet.streaming.assembly import analysis_from, pipeline_of, sources_from
+from tridet.extras import require
+from tridet.streaming.assembly import StreamOptions, analysis_from, pipeline_of, sources_from
 from tridet.streaming.config import load_config
-from tridet.streaming.engine import Limits
-from tridet.streaming.sources import Policy, RtspTransport, Source, with_unique_names
+from tridet.streaming.limits import Limits
+from tridet.streaming.sources import Source, with_unique_names
 from tridet.streaming.zones import parse_zone
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Inputs:
-    locations: tuple[str, ...]
+class Request:
+    """What the user asks ``tridet stream`` for."""
+
+    server: Server
+    locations: Sequence[str]
     config: Path | None
-    policy: Policy | None
-    max_fps: float | None
-    rtsp_transport: RtspTransport | None
+    options: StreamOptions
+    """Those of reading apply to the locations alone, not to what the config file holds."""
+    detector: dict[str, Any]
+    """The arguments of ``Detector`` besides those that the server gives."""
+    outputs: Outputs
+    stats: Path | None
+    quiet: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Areas:
-    track: bool
-    zones: tuple[str, ...]
-    lines: tuple[str, ...]
-
-
-def prepare(server: Server, options: dict[str, Any]) -> Run:
-    """Return the run, nothing of it started.
+def request_from(server: Server, options: dict[str, Any]) -> Request:
+    """Return the request.
 
     Args:
         server: where the detector is.
         options: the others, by the names of their arguments.
 
     Raises:
-        UsageError, TridetError, OSError: one is not acceptable, or the server cannot be used.
+        InvalidInput: a limit makes no sense.
     """
-    quiet, stats = options.pop("quiet"), options.pop("stats")
-    outputs = _taken(Outputs, options)
-    sources = _sources(_taken(_Inputs, options))
-    areas = _taken(_Areas, options)
-    analysis = analysis_from(areas.track, areas.zones, areas.lines, sources)
-    options["timeout_s"] = server.timeout_s
-    limits = _taken(Limits, options)
-    settings = {"timeout_s": server.timeout_s, "tls": server.tls, **options}
+    left = dict(options)
+    locations, config = left.pop("locations"), left.pop("config")
+    stats, quiet = left.pop("stats"), left.pop("quiet")
+    limits = _taken(Limits, left, timeout_s=server.timeout_s)
+    return Request(
+        server=server,
+        locations=locations,
+        config=config,
+        options=_taken(StreamOptions, left, limits=limits),
+        outputs=_taken(Outputs, left),
+        detector=left,
+        stats=stats,
+        quiet=quiet,
+    )
+
+
+def prepare(request: Request) -> Run:
+    """Return the run, nothing of it started.
+
+    Raises:
+        UsageError, TridetError, OSError: an option is not acceptable, or the server cannot be used.
+    """
+    require("stream", "av")
+    check_installed(request.outputs)
+    options, server = request.options, request.server
+    sources = _sources(request)
+    analysis = analysis_from(options, sources)
+    settings = {"timeout_s": server.timeout_s, "tls": server.tls, **request.detector}
     # Before an output is opened, which empties files: with no server there is nothing to write.
     with Detector(server.url, **settings) as asked:
         labels = asked.connect().labels
-    display = Display(quiet)
+    display = Display(request.quiet)
     context = Context(
         sources,
         labels,
         [
-            *(parse_zone(text).name for text in areas.zones),
+            *(parse_zone(text).name for text in options.zones),
             *(zone.name for source in sources for zone in source.areas.zones),
         ],
         analysis.draw,
@@ -75,33 +96,30 @@ def prepare(server: Server, options: dict[str, Any]) -> Run:
         stop=lambda: pipeline.stop(),
         warn=display.warning,
     )
-    opened = open_outputs(outputs, context)
-    stats_file = None if stats is None else StatsFile(stats)
+    opened = open_outputs(request.outputs, context)
+    stats_file = None if request.stats is None else StatsFile(request.stats)
     for line in opened.announcements:
         display.note(line)
     detector = AsyncDetector(server.url, retries=0, **settings)
-    pipeline = pipeline_of(sources, detector, limits, opened.sinks, analysis)
+    pipeline = pipeline_of(sources, detector, options.limits, opened.sinks, analysis)
     return Run(sources, pipeline, opened, stats_file, display)
 
 
-def _sources(inputs: _Inputs) -> Sequence[Source]:
-    given = {
-        "policy": inputs.policy,
-        "max_fps": inputs.max_fps,
-        "rtsp_transport": inputs.rtsp_transport,
-    }
-    if not inputs.locations:
-        if inputs.config is None:
+def _sources(request: Request) -> Sequence[Source]:
+    options, config = request.options, request.config
+    if not request.locations:
+        if config is None:
             raise click.UsageError("expected a SOURCE or --config, got neither")
-        for name, value in given.items():
-            if value is not None:
+        for name in ("policy", "max_fps", "rtsp_transport"):
+            if getattr(options, name) is not None:
                 option = name.replace("_", "-")
-                raise click.UsageError(f"--{option} is for SOURCEs: set {name} in {inputs.config}")
-    configured = [] if inputs.config is None else load_config(inputs.config)
-    named = sources_from(inputs.locations, **given) if inputs.locations else []
+                raise click.UsageError(f"--{option} is for SOURCEs: set {name} in {config}")
+    configured = [] if config is None else load_config(config)
+    named = sources_from(request.locations, options) if request.locations else []
     return with_unique_names([*configured, *named])
 
 
-def _taken(kind: type[T], options: dict[str, Any]) -> T:
-    """Move the fields of a dataclass out of the options."""
-    return kind(**{one.name: options.pop(one.name) for one in fields(kind)})  # type: ignore[arg-type]
+def _taken(kind: type[T], options: dict[str, Any], **given: Any) -> T:
+    """Move the fields of a dataclass, but those that are given, out of the options."""
+    names = [one.name for one in fields(kind) if one.name not in given]  # type: ignore[arg-type]
+    return kind(**given, **{name: options.pop(name) for name in names})

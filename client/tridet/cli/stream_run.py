@@ -25,7 +25,7 @@ class Run:
     Args:
         sources: those of the pipeline.
         pipeline: not yet started.
-        opened: the sinks, not yet started; they are the pipeline's outlets.
+        opened: the sinks, not yet started; they are the pipeline's.
         stats_file: where the numbers go, if anywhere.
         display: shows the numbers.
     """

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from tridet.extras import require
 from tridet.streaming.sinks.actions import Action, Command, Webhook
 from tridet.streaming.sinks.base import SinkThread
 from tridet.streaming.sinks.hook import HookSink
@@ -60,6 +61,18 @@ class Opened:
     sinks: list[SinkThread] = field(default_factory=list)
     announcements: list[str] = field(default_factory=list)
     """What the user has to know, such as an address."""
+
+
+def check_installed(outputs: Outputs) -> None:
+    """Refuse outputs whose packages are missing, before anything is opened.
+
+    Raises:
+        MissingExtra: one is not installed.
+    """
+    if outputs.web is not None:
+        require("stream", "aiohttp")
+    if outputs.save or outputs.show or outputs.publish or outputs.web is not None:
+        require("stream", "supervision")  # draws
 
 
 def open_outputs(outputs: Outputs, context: Context) -> Opened:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from tridet.detections import Detections, UInt8Array
+from tridet.extras import require
 from tridet.streaming.frames import Event, Frame, StreamResult
-from tridet.streaming.overlay import draw_areas
-from tridet.streaming.tracking import REMEMBERED_S, Tracker, check_installed
-from tridet.streaming.zones import Areas, Line, Zone, inside
+from tridet.streaming.tracking import REMEMBERED_S, Tracker
+from tridet.streaming.zones import Areas, Line, Zone, draw_areas, inside
 
 Counts = dict[str, dict[str, int]]
 
@@ -28,7 +28,8 @@ class Analysis:
         areas_by_source: further zones and lines, by the name of their source.
 
     Raises:
-        InvalidInput: two areas of a source share a name, or the tracking library is missing.
+        InvalidInput: two areas of a source share a name.
+        MissingExtra: what tracking needs is not installed.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Analysis:
             for source, own in (areas_by_source or {}).items()
         }
         if tracking or any(a.lines for a in (self._areas, *self._areas_by_source.values())):
-            check_installed()
+            require("stream", "trackers", "supervision")
         self._sources: dict[str, _SourceAnalysis] = {}
 
     @property

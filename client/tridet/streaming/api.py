@@ -1,23 +1,27 @@
-"""``tridet.stream``. What needs PyAV is imported when it is called."""
+"""``tridet.stream`` and the ``Stream`` it returns: a run in the background, to iterate over."""
 
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tridet.async_detector import AsyncDetector
 from tridet.channel import TLS
-from tridet.streaming.engine import DEFAULT_SERVER_WAIT_S, Limits
-from tridet.streaming.outbox import Outbox
-from tridet.streaming.stream import Stream
+from tridet.extras import require
+from tridet.streaming.frames import StreamResult
+from tridet.streaming.limits import DEFAULT_SERVER_WAIT_S, Limits
+from tridet.streaming.stats import Snapshot
 from tridet.transports import Transport
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from tridet.options import Thresholds
     from tridet.streaming.assembly import Location
+    from tridet.streaming.outbox import Outbox
+    from tridet.streaming.pipeline import Pipeline
     from tridet.streaming.sources import Policy, RtspTransport
 
 
@@ -69,27 +73,115 @@ def stream(
         An iterator and async iterator of results, in order for each source.
 
     Raises:
-        InvalidInput: an argument is not acceptable, or PyAV is not installed.
+        InvalidInput: an argument is not acceptable.
+        MissingExtra: PyAV, or what ``track`` and ``lines`` need, is not installed.
 
     Example:
         >>> with tridet.stream(["rtsp://cam1/main", "rtsp://cam2/main"], model="pcb") as results:
         ...     for result in results:
         ...         print(result.frame.source, result.latency_s, len(result.detections))
     """
-    from tridet.streaming.assembly import analysis_from, pipeline_of, sources_from
+    # Imported here, so that `import tridet` stays quick for those who only send images.
+    from tridet.streaming import assembly
+    from tridet.streaming.outbox import Outbox
 
-    listed = [sources] if isinstance(sources, (str, int, os.PathLike)) else sources
-    found = sources_from(listed, policy=policy, max_fps=max_fps, rtsp_transport=rtsp_transport)
-    analysis = analysis_from(track, _listed(zones), _listed(lines))
-    limits = Limits(in_flight, max_age_s, timeout_s, server_wait_s, duration_s)
+    require("stream", "av")
+    options = assembly.StreamOptions(
+        policy=policy,
+        max_fps=max_fps,
+        rtsp_transport=rtsp_transport,
+        track=track,
+        zones=_listed(zones),
+        lines=_listed(lines),
+        limits=Limits(in_flight, max_age_s, timeout_s, server_wait_s, duration_s),
+    )
+    locations = [sources] if isinstance(sources, (str, int, os.PathLike)) else sources
+    found = assembly.sources_from(locations, options)
+    analysis = assembly.analysis_from(options)
     detector = AsyncDetector(
         url, model, transport=transport, timeout_s=timeout_s, retries=0, tls=tls, **thresholds
     )
     outbox = Outbox()
-    return Stream(
-        pipeline_of(found, detector, limits, [outbox], analysis, on_end=outbox.close), outbox
+    pipeline = assembly.pipeline_of(
+        found, detector, options.limits, [outbox], analysis, on_end=outbox.close
     )
+    return Stream(pipeline, outbox)
 
 
-def _listed(texts: str | Iterable[str]) -> Iterable[str]:
-    return [texts] if isinstance(texts, str) else texts
+def _listed(texts: str | Iterable[str]) -> list[str]:
+    return [texts] if isinstance(texts, str) else list(texts)
+
+
+class Stream:
+    """The results of one or many sources; made by ``tridet.stream``.
+
+    Iterate over it with ``for`` or ``async for``, once. Capture and detection run in threads of
+    their own, from the first step or ``with`` until the iteration or the block ends. A loop that is
+    too slow for a live source gets its newest results; a file waits for the loop.
+
+    A source that fails for good does not end the others. When the last source has ended, the error
+    of each that failed is raised, naming it.
+    """
+
+    def __init__(self, pipeline: Pipeline, outbox: Outbox) -> None:
+        self._pipeline = pipeline
+        self._outbox = outbox
+        self._ended = False
+        # Also where it is never closed: at garbage collection, or at exit.
+        self._stop = weakref.finalize(self, _stop, pipeline, outbox)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> StreamResult:
+        self._pipeline.start()
+        result = self._outbox.get()
+        if result is None:
+            self._end()
+            raise StopIteration
+        return result
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> StreamResult:
+        self._pipeline.start()
+        result = await self._outbox.get_async()
+        if result is None:
+            self._end()
+            raise StopAsyncIteration
+        return result
+
+    def stats(self) -> list[Snapshot]:
+        """Return the numbers of every source as they stand."""
+        return self._pipeline.snapshots()
+
+    def close(self) -> None:
+        """Stop; the results that still wait are discarded."""
+        self._ended = True
+        self._stop()
+
+    def __enter__(self) -> Self:
+        self._pipeline.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        self._pipeline.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._pipeline.raise_errors()
+
+
+def _stop(pipeline: Pipeline, outbox: Outbox) -> None:
+    outbox.clear()
+    pipeline.stop()
+    pipeline.join(5.0)

@@ -1,42 +1,37 @@
-"""A thread per source: read, reconnect, and never make anybody else wait."""
+"""A thread per source: read, reconnect, and never make anybody else wait.
+
+Here a frame is dropped because it is corrupt, or more than ``max_fps``. How long to wait before the
+next attempt to connect, ``backoff.py`` says.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from typing import Protocol
 
 from tridet.exceptions import SourceFailed, TridetError
 from tridet.streaming.backoff import Backoff
-from tridet.streaming.frame_queue import Grabbed, Mailbox
-from tridet.streaming.rate import RateLimit
+from tridet.streaming.frame_queue import FrameQueue
 from tridet.streaming.redaction import redact
 from tridet.streaming.sources import Source
 from tridet.streaming.stats import Drop, SourceStats, State
-from tridet.streaming.video import Picture, Video, VideoError
+from tridet.streaming.video import DecodedFrame, Video, VideoError
 
-
-class Opened(Protocol):
-    """What is read from; ``Video`` is one."""
-
-    def pictures(self) -> Iterator[Picture]:
-        """Give frames until the end; raise VideoError."""
-
-    def close(self) -> None:
-        """Close the connection or the file."""
+# Cameras stamp frames some per cent early or late; those still pass.
+_TOLERANCE = 0.1
 
 
 class Capture:
-    """Reads one source into its mailbox, on a thread of its own, until the end or ``stop``.
+    """Reads one source into its queue, on a thread of its own, until the end or ``stop``.
 
     A live source that is lost, or not there yet, is connected again and again; a file that fails
-    has failed for good. Either way the mailbox is closed in the end.
+    has failed for good. Either way the queue is closed in the end.
 
     Args:
         source: what to read.
-        mailbox: where the frames go.
+        queue: where the frames go.
         stats: where frames are counted and the state is shown.
         open_video: opens the source, or raises VideoError.
         backoff: how long to wait between the attempts to connect.
@@ -45,16 +40,17 @@ class Capture:
     def __init__(
         self,
         source: Source,
-        mailbox: Mailbox,
+        queue: FrameQueue,
         stats: SourceStats,
         *,
-        open_video: Callable[[Source], Opened] = Video,
+        open_video: Callable[[Source], Video] = Video,
         backoff: Backoff | None = None,
     ) -> None:
         self.source = source
+        self.queue = queue
+        self.stats = stats
         self.error: TridetError | None = None
-        self._mailbox = mailbox
-        self._stats = stats
+        """Why it failed for good."""
         self._open_video = open_video
         self._backoff = backoff or Backoff()
         self._rate = RateLimit(source.max_fps)
@@ -72,7 +68,7 @@ class Capture:
     def stop(self) -> None:
         """Ask for the end and return at once; a read that hangs ends with its timeout."""
         self._stopped.set()
-        self._mailbox.close()
+        self.queue.close()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end; return whether it has come."""
@@ -90,9 +86,9 @@ class Capture:
             self._fail(SourceFailed(self._line(f"{type(error).__name__}: {error}")))
         else:
             if self.error is None:
-                self._stats.enter(State.ENDED, "stopped" if self._stopped.is_set() else "")
+                self.stats.enter(State.ENDED, "stopped" if self._stopped.is_set() else "")
         finally:
-            self._mailbox.close()
+            self.queue.close()
 
     def _read_until_over(self) -> None:
         while not self._stopped.is_set():
@@ -117,57 +113,71 @@ class Capture:
         """Wait for the next attempt; a source that never was live is not reconnecting."""
         delay_s = self._backoff.next_delay_s()
         state = State.RECONNECTING if self._was_live else State.CONNECTING
-        self._stats.enter(state, f"{reason}; next attempt in {delay_s:.1f} s")
+        self.stats.enter(state, f"{reason}; next attempt in {delay_s:.1f} s")
         self._stopped.wait(delay_s)
 
     def _read_once(self) -> None:
         """Read one connection until it ends or fails."""
         with closing(self._open_video(self.source)) as video:
-            pictures = video.pictures()
+            frames = video.frames(self._index)
             first_s = None
             try:
                 while not self._stopped.is_set():
                     if self.source.live:
-                        self._stats.expect_within(self.source.stall_after_s)
-                    picture = next(pictures, None)
-                    if picture is None:
+                        self.stats.expect_within(self.source.stall_after_s)
+                    try:
+                        decoded = next(frames)
+                    except StopIteration:
                         return
-                    if picture.decoded is not None and first_s is None:
-                        first_s = picture.captured_s
+                    if decoded is not None and first_s is None:
+                        first_s = decoded.captured_s
                         self._failures = 0
                         self._was_live = True
-                        self._stats.enter(State.LIVE)
-                    self._hand_over(picture)
+                        self.stats.enter(State.LIVE)
+                    self._hand_over(decoded)
             finally:
                 if first_s is not None:
                     self._backoff.held(time.monotonic() - first_s)
 
-    def _hand_over(self, picture: Picture) -> None:
-        index, self._index = self._index, self._index + 1
-        self._stats.received()
-        if picture.decoded is None:
-            self._stats.dropped(Drop.CORRUPT)
+    def _hand_over(self, decoded: DecodedFrame | None) -> None:
+        self._index += 1
+        self.stats.received()
+        if decoded is None:
+            self.stats.dropped(Drop.CORRUPT)
             return
-        pts_s = picture.pts_s
-        if not self._rate.admits(picture.captured_s if pts_s is None else pts_s):
-            self._stats.dropped(Drop.RATE)
-            return
-        self._mailbox.put(
-            Grabbed(
-                source=self.source.name,
-                index=index,
-                pts_s=pts_s,
-                captured_at=picture.captured_at,
-                captured_s=picture.captured_s,
-                pixels=picture.pixels,
-            )
-        )
+        pts_s = decoded.pts_s
+        if self._rate.admits(decoded.captured_s if pts_s is None else pts_s):
+            self.queue.put(decoded)
+        else:
+            self.stats.dropped(Drop.RATE)
 
     def _fail(self, error: TridetError) -> None:
         self.error = error
-        self._stats.enter(State.FAILED, redact(str(error)))
+        self.stats.enter(State.FAILED, redact(str(error)))
 
     def _line(self, reason: str) -> str:
         name, address = self.source.name, self.source.address
         place = address if name in address else f"{name}: {address}"
         return " ".join(redact(f"{place}: {reason}").split())
+
+
+class RateLimit:
+    """Lets at most ``max_fps`` frames per second pass, evenly spaced; None lets all pass."""
+
+    def __init__(self, max_fps: float | None) -> None:
+        self._interval_s = None if max_fps is None else 1 / max_fps
+        self._due_s: float | None = None
+
+    def admits(self, moment_s: float) -> bool:
+        """Return whether the frame of this moment passes; moments ascend but for a fresh start."""
+        interval_s = self._interval_s
+        if interval_s is None:
+            return True
+        due_s = self._due_s
+        # Far off the schedule, after a gap or a new connection, the schedule starts over.
+        if due_s is None or abs(moment_s - due_s) > 2 * interval_s:
+            due_s = moment_s
+        elif moment_s < due_s - _TOLERANCE * interval_s:
+            return False
+        self._due_s = due_s + interval_s
+        return True

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tridet.exceptions import InvalidInput
+from tridet.extras import require
 from tridet.streaming.redaction import redact
 from tridet.streaming.sources import OPTIONS, Source, parse_source
 from tridet.streaming.zones import Areas, line_from_numbers, zone_from_numbers
@@ -27,6 +28,7 @@ def load_config(path: str | Path) -> list[Source]:
     Raises:
         InvalidInput: no such file, not TOML or YAML, an unknown key, a wrong value, no source, two
             sources of one name.
+        MissingExtra: what reads TOML or YAML is not installed.
     """
     path = Path(path)
     tables = _tables(_parsed(path), path)
@@ -58,6 +60,7 @@ def _from_toml(text: str, path: Path) -> Any:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
+        require("stream", "tomli")
         import tomli as tomllib
 
     try:
@@ -67,6 +70,7 @@ def _from_toml(text: str, path: Path) -> Any:
 
 
 def _from_yaml(text: str, path: Path) -> Any:
+    require("stream", "yaml")
     import yaml
 
     try:

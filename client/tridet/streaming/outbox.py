@@ -5,32 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from dataclasses import dataclass, field
 
+from tridet.streaming.event_loop import wake
 from tridet.streaming.frames import StreamResult
+from tridet.streaming.sources import Policy
 
 # Of one source; as many as may arrive together from its window of requests.
-_ROOM_LATEST, _ROOM_ALL = 2, 8
-
-
-@dataclass(slots=True)
-class _Wakeup:
-    """Somebody in an event loop who waits for a change."""
-
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-    event: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def wake(self) -> None:
-        # The loop may have been closed since.
-        if not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self.event.set)
+_ROOM = {"latest": 2, "all": 8}
 
 
 class Outbox:
     """Results in the order of their arrival, a bounded number of each source.
 
-    To a caller who is too slow, a source whose frames may be dropped gives its newest results; one
-    whose frames are all wanted waits.
+    To a caller who is too slow, a source of the policy ``latest`` gives its newest results; one of
+    the policy ``all`` waits.
     """
 
     def __init__(self) -> None:
@@ -38,23 +26,23 @@ class Outbox:
         self._results: dict[str, deque[StreamResult]] = {}
         self._turns: deque[str] = deque()  # the source of each result that waits
         self._closed = False
-        self._senders: dict[str, _Wakeup] = {}
-        self._receivers: list[_Wakeup] = []
+        self._senders: dict[str, asyncio.Future[None]] = {}
+        self._receivers: list[asyncio.Future[None]] = []
 
     def takes(self, _source: str) -> bool:
         """Whether it wants the results of a source: of any."""
         return True
 
-    async def put(self, result: StreamResult, *, blocking: bool) -> None:
-        """Add a result; with ``blocking`` wait for room, else take the place of an older one."""
-        while not self._add(result, blocking):
-            wakeup = _Wakeup()
+    async def put(self, result: StreamResult, policy: Policy) -> None:
+        """Add a result: with ``all`` wait for room, with ``latest`` replace an older one."""
+        while not self._add(result, policy):
+            room = asyncio.get_running_loop().create_future()
             with self._condition:
-                self._senders[result.frame.source] = wakeup
+                self._senders[result.frame.source] = room
             # Room may have been made in between.
-            if self._add(result, blocking):
+            if self._add(result, policy):
                 return
-            await wakeup.event.wait()
+            await room
 
     def get(self) -> StreamResult | None:
         """Return the next result, blocking; None after the last."""
@@ -67,17 +55,17 @@ class Outbox:
     async def get_async(self) -> StreamResult | None:
         """Return the next result, in any event loop; None after the last."""
         while True:
-            wakeup = _Wakeup()
+            arrival = asyncio.get_running_loop().create_future()
             with self._condition:
                 if self._turns or self._closed:
                     return self._take()
-                self._receivers.append(wakeup)
+                self._receivers.append(arrival)
             try:
-                await wakeup.event.wait()
+                await arrival
             finally:
                 with self._condition:
-                    if wakeup in self._receivers:
-                        self._receivers.remove(wakeup)
+                    if arrival in self._receivers:
+                        self._receivers.remove(arrival)
 
     def close(self) -> None:
         """Let nothing more in; what waits can still be taken."""
@@ -85,7 +73,7 @@ class Outbox:
             self._closed = True
             self._wake_receivers()
             for sender in self._senders.values():
-                sender.wake()
+                wake(sender)
 
     def clear(self) -> None:
         """Close, and discard what waits: nobody wants it any more."""
@@ -94,14 +82,14 @@ class Outbox:
             self._results.clear()
         self.close()
 
-    def _add(self, result: StreamResult, blocking: bool) -> bool:
+    def _add(self, result: StreamResult, policy: Policy) -> bool:
         source = result.frame.source
         with self._condition:
             if self._closed:
                 return True  # nobody is there to take it
             waiting = self._results.setdefault(source, deque())
-            if len(waiting) >= (_ROOM_ALL if blocking else _ROOM_LATEST):
-                if blocking:
+            if len(waiting) >= _ROOM[policy]:
+                if policy == "all":
                     return False
                 waiting.popleft()  # the newer one takes its turn
             else:
@@ -116,11 +104,11 @@ class Outbox:
         source = self._turns.popleft()
         sender = self._senders.pop(source, None)
         if sender is not None:
-            sender.wake()
+            wake(sender)
         return self._results[source].popleft()
 
     def _wake_receivers(self) -> None:
         self._condition.notify_all()
         for receiver in self._receivers:
-            receiver.wake()
+            wake(receiver)
         self._receivers.clear()

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
+from tridet.async_detector import AsyncDetector
 from tridet.exceptions import TridetError
-from tridet.streaming.engine import Engine, Feed, Limits, Outlet
+from tridet.streaming.capture import Capture
+from tridet.streaming.engine import Engine
+from tridet.streaming.event_loop import call_in_loop
+from tridet.streaming.limits import Limits
+from tridet.streaming.outbox import Outbox
+from tridet.streaming.sinks.base import SinkThread
 from tridet.streaming.source_worker import Analyse
 from tridet.streaming.stats import Snapshot
 
@@ -21,24 +26,24 @@ class Pipeline:
 
     Args:
         detector: see ``Engine``.
-        feeds: the sources.
+        captures: of the sources.
         limits: how hard they are driven.
-        outlets: take the results.
-        analyse: see ``Lane``.
+        sinks: take the results.
+        analyse: see ``SourceWorker``.
         on_end: called in the engine's thread when the run is over.
     """
 
     def __init__(
         self,
-        detector: Any,
-        feeds: Sequence[Feed],
+        detector: AsyncDetector,
+        captures: Sequence[Capture],
         limits: Limits,
-        outlets: Sequence[Outlet],
+        sinks: Sequence[SinkThread | Outbox],
         *,
         analyse: Analyse | None = None,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        self._engine = Engine(detector, feeds, limits, outlets, analyse=analyse)
+        self._engine = Engine(detector, captures, limits, sinks, analyse=analyse)
         self._on_end = on_end
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -80,7 +85,7 @@ class Pipeline:
         with self._lock:
             self._stopped = True
             if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._engine.stop)
+                call_in_loop(self._loop, self._engine.stop)
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait until the run is over; False if it is not by then."""

@@ -2,7 +2,7 @@
 
 What happens to a frame that the server cannot take now depends on the source's policy. Of the
 ``latest`` frames it is dropped and counted, because a newer one is coming. ``all`` frames wait for
-the server, as long as that is worth while.
+the server, as long as that is worth while. A frame that has become too old is dropped here as well.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
-from tridet.detections import Detections, UInt8Array
+from tridet.async_detector import AsyncDetector
+from tridet.detections import Detections
 from tridet.exceptions import (
     ModelUnknown,
     Overloaded,
@@ -25,9 +26,12 @@ from tridet.exceptions import (
     TimedOut,
     TridetError,
 )
+from tridet.streaming.capture import Capture
 from tridet.streaming.frames import Event, Frame, StreamResult
-from tridet.streaming.stats import Drop, SourceStats
+from tridet.streaming.limits import Limits
+from tridet.streaming.stats import Drop
 from tridet.streaming.throttle import Permit, Throttle
+from tridet.streaming.video import DecodedFrame
 
 # What may be over when the server has been started again; anything else is the frame's own fault.
 _PASSING = (ServerUnreachable, ServerNotReady, TimedOut, ServerFailed, ModelUnknown)
@@ -36,90 +40,45 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 _IN_TIME = 0.25
 
 
-class Grabbed(Protocol):
-    """A frame as the mailbox gives it."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def captured_s(self) -> float: ...
-
-    def frame(self) -> Frame:
-        """Convert it to pixels, the dear part."""
-
-
-class Inbox(Protocol):
-    """Where the frames of a source come from."""
-
-    async def get(self) -> Grabbed | None:
-        """Return the next frame; None after the last."""
-
-    def take(self) -> Grabbed | None:
-        """Return the frame that waits, if there is one."""
-
-
-class Detect(Protocol):
-    """A detector."""
-
-    def __call__(self, image: UInt8Array, /, *, timeout_s: float) -> Awaitable[Detections]: ...
-
-
 Analysed: TypeAlias = tuple[Detections, dict[str, dict[str, int]], tuple[Event, ...]]
 Analyse: TypeAlias = Callable[[str, Frame, Detections], Analysed]
 Deliver: TypeAlias = Callable[[StreamResult], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How hard a source is driven."""
-
-    fresh: bool
-    """Drop what cannot be detected in time, instead of waiting with it."""
-    in_flight: int
-    """Frames under way at a time: the most that are held, and the throughput over a long way."""
-    max_age_s: float
-    """A frame older than this is not sent; infinite for no limit."""
-    timeout_s: float
-    """What one request may take."""
-    server_wait_s: float
-    """How long frames that are not dropped wait for a server that is gone."""
-
-
-class Lane:
-    """The frames of one source, from its mailbox to its results.
+class SourceWorker:
+    """The frames of one source, from its queue to its results.
 
     Args:
-        name: of the source.
-        inbox: its frames.
-        stats: its numbers.
-        pace: its limits.
-        throttle: shared by all lanes, bounds the requests under way.
-        detect: finds objects in uint8 [h, w, 3] BGR.
+        capture: puts the frames into its queue; has the source's numbers.
+        limits: how hard it is driven.
+        throttle: shared by the workers of all sources, bounds the requests under way.
+        detector: does not retry.
         analyse: given the source's name, a frame and its detections, in order; None for nothing.
         deliver: takes the results, in order; while it does not return, no more frames are taken
-            than ``pace.in_flight``.
-        clock: seconds, as of ``Grabbed.captured_s``.
+            than the limits' window.
+        clock: seconds, as of ``DecodedFrame.captured_s``.
     """
 
     def __init__(
         self,
-        name: str,
-        inbox: Inbox,
-        stats: SourceStats,
-        pace: Pace,
+        capture: Capture,
+        limits: Limits,
         throttle: Throttle,
         *,
-        detect: Detect,
+        detector: AsyncDetector,
         analyse: Analyse | None,
         deliver: Deliver,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name = name
-        self._inbox = inbox
-        self._stats = stats
-        self._pace = pace
+        self._name = capture.source.name
+        self._policy = capture.source.policy
+        self._queue = capture.queue
+        self._stats = capture.stats
+        self._limits = limits
+        self._window = limits.window(self._policy)
+        self._max_age_s = limits.age_limit_s(self._policy)
         self._throttle = throttle
-        self._detect = detect
+        self._detector = detector
         self._analyse = analyse
         self._deliver = deliver
         self._clock = clock
@@ -127,12 +86,12 @@ class Lane:
         self._taking: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Detect until the inbox ends or ``stop`` is called, and deliver what is under way.
+        """Detect until the queue ends or ``stop`` is called, and deliver what is under way.
 
         Raises:
             TridetError: the source cannot go on; it names the source.
         """
-        slots = asyncio.Semaphore(self._pace.in_flight)
+        slots = asyncio.Semaphore(self._window)
         pending: asyncio.Queue[asyncio.Task[Found | None] | None] = asyncio.Queue()
         self._taking = asyncio.create_task(self._take(slots, pending))
         delivering = asyncio.create_task(self._deliver_all(slots, pending))
@@ -157,15 +116,15 @@ class Lane:
             while True:
                 # The slot first: the frame is chosen when it can be sent, not before.
                 await slots.acquire()
-                grabbed = await self._inbox.get()
-                if grabbed is None:
+                decoded = await self._queue.get()
+                if decoded is None:
                     return
                 permit = Permit(self._throttle)
                 await permit.acquire()
-                if self._pace.fresh and (newer := self._inbox.take()) is not None:
+                if self._policy == "latest" and (newer := self._queue.take()) is not None:
                     self._stats.dropped(Drop.NEWER)
-                    grabbed = newer
-                task = asyncio.create_task(self._find(grabbed, permit))
+                    decoded = newer
+                task = asyncio.create_task(self._find(decoded, permit))
                 # However it ends: one that is cancelled at once never runs at all.
                 task.add_done_callback(lambda _, permit=permit: permit.release())  # type: ignore[misc]
                 pending.put_nowait(task)
@@ -195,23 +154,23 @@ class Lane:
         self._stats.delivered(latency_s)
         await self._deliver(StreamResult(found.frame, detections, latency_s, counts, events))
 
-    async def _find(self, grabbed: Grabbed, permit: Permit) -> Found | None:
+    async def _find(self, decoded: DecodedFrame, permit: Permit) -> Found | None:
         """Return what is in a frame, None if it was dropped. The permit is held; whoever made this
         task gives it back if it still is in the end."""
-        if self._left_s(grabbed) <= 0:
+        if self._left_s(decoded) <= 0:
             self._stats.dropped(Drop.TOO_OLD)
             return None
-        frame = await asyncio.to_thread(grabbed.frame)
+        frame = await asyncio.to_thread(decoded.frame)
         pause_s = _FIRST_PAUSE_S
-        while (left_s := self._left_s(grabbed)) > 0:
+        while (left_s := self._left_s(decoded)) > 0:
             sent_s = self._clock()
             try:
-                timeout_s = min(left_s, self._pace.timeout_s)
-                detections = await self._detect(frame.pixels, timeout_s=timeout_s)
+                timeout_s = min(left_s, self._limits.timeout_s)
+                detections = await self._detector(frame.pixels, timeout_s=timeout_s)
             except (Overloaded, *_PASSING) as error:
                 permit.release(in_time=False)
                 self._stats.troubled(str(error))
-                if self._pace.fresh:
+                if self._policy == "latest":
                     overloaded = isinstance(error, Overloaded)
                     self._stats.dropped(Drop.OVERLOADED if overloaded else Drop.FAILED)
                     return None
@@ -219,7 +178,7 @@ class Lane:
             except TridetError as error:
                 raise type(error)(f"{self._name}: frame {frame.index}: {error}") from error
             else:
-                permit.release(self._clock() - sent_s <= _IN_TIME * self._pace.max_age_s)
+                permit.release(self._clock() - sent_s <= _IN_TIME * self._max_age_s)
                 self._failing_since_s = None
                 return Found(frame, detections)
             # Jitter, so that frames that were rejected together do not come back together.
@@ -229,17 +188,17 @@ class Lane:
         self._stats.dropped(Drop.TOO_OLD)
         return None
 
-    def _left_s(self, grabbed: Grabbed) -> float:
-        if math.isinf(self._pace.max_age_s):
+    def _left_s(self, decoded: DecodedFrame) -> float:
+        if math.isinf(self._max_age_s):
             return math.inf
-        return self._pace.max_age_s - (self._clock() - grabbed.captured_s)
+        return self._max_age_s - (self._clock() - decoded.captured_s)
 
     def _check_patience(self, frame: Frame, error: TridetError) -> None:
         now_s = self._clock()
         if self._failing_since_s is None:
             self._failing_since_s = now_s
         waited_s = now_s - self._failing_since_s
-        if waited_s >= self._pace.server_wait_s:
+        if waited_s >= self._limits.server_wait_s:
             raise type(error)(
                 f"{self._name}: stopped before frame {frame.index}, no frame detected for "
                 f"{waited_s:.0f} s: {error}"

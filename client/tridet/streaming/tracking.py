@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tridet.detections import Detections
-from tridet.exceptions import InvalidInput
 from tridet.streaming.frames import Frame
 
 REMEMBERED_S = 1.0
@@ -23,16 +22,6 @@ _UNITS = 1000.0
 # ByteTrack counts time in frames of this rate; the true times of the frames are given beside it.
 _FRAMES_PER_S = 30.0
 _SHORTEST_STEP_S = 1e-3
-
-
-def check_installed() -> None:
-    """Raise InvalidInput unless the tracking library is installed."""
-    try:
-        import trackers  # noqa: F401
-    except ImportError:
-        raise InvalidInput(
-            "tracking: expected the package trackers, found none; pip install trackers"
-        ) from None
 
 
 class Tracker:

@@ -1,7 +1,11 @@
-"""The one place that talks to FFmpeg: open a source, read its frames, say why that fails."""
+"""The one place that talks to FFmpeg: open a source, read its frames, say why that fails.
+
+Which device decodes is chosen here, and what each kind of source is opened with.
+"""
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tridet.detections import UInt8Array
-from tridet.streaming.hardware import accelerator
+from tridet.exceptions import InvalidInput
+from tridet.streaming.frames import Frame
 from tridet.streaming.redaction import redact
 from tridet.streaming.sources import Source
 
 if TYPE_CHECKING:
     import av
+    from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
 
 
@@ -24,27 +30,35 @@ class VideoError(Exception):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """One decoded frame, or the news that one could not be decoded."""
+class DecodedFrame:
+    """A frame in FFmpeg's own format; its pixels cost time and are left to who needs them."""
 
-    decoded: av.VideoFrame | None
-    """In FFmpeg's own format; None if it was corrupt."""
+    source: str
+    index: int
+    """Counts the frames of the source, those that could not be decoded included."""
     captured_at: float
     """When its last packet had been received: seconds since the epoch."""
     captured_s: float
     """The same instant on ``time.monotonic()``."""
+    image: av.VideoFrame
 
     @property
     def pts_s(self) -> float | None:
-        """Presentation time in seconds."""
-        return None if self.decoded is None else self.decoded.time
+        """Presentation time in seconds; None where the source has no clock."""
+        return self.image.time
 
-    def pixels(self) -> UInt8Array:
-        """Return uint8 [h, w, 3], BGR, upright."""
-        assert self.decoded is not None
-        pixels: UInt8Array = self.decoded.to_ndarray(format="bgr24")  # type: ignore[assignment]
-        turns = round(self.decoded.rotation / 90) % 4
-        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+    def frame(self) -> Frame:
+        """Convert it, upright; call this off the event loop."""
+        pixels: UInt8Array = self.image.to_ndarray(format="bgr24")  # type: ignore[assignment]
+        turns = round(self.image.rotation / 90) % 4
+        return Frame(
+            source=self.source,
+            index=self.index,
+            pts_s=self.pts_s,
+            captured_at=self.captured_at,
+            captured_s=self.captured_s,
+            pixels=np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels,
+        )
 
 
 class Video:
@@ -77,22 +91,29 @@ class Video:
         else:
             codec.thread_type = "AUTO"
 
-    def pictures(self) -> Iterator[Picture]:
-        """Give the frames until the source ends.
+    def frames(self, first_index: int) -> Iterator[DecodedFrame | None]:
+        """Give the frames until the source ends, None for each that could not be decoded.
+
+        Args:
+            first_index: of the first of them; a source that is connected again counts on.
 
         Raises:
             VideoError: reading failed, or a live source gave nothing to show for its read timeout.
         """
         import av
 
+        name, index = self._source.name, first_index
         last_s = time.monotonic()
         try:
             for packet in self._container.demux():
                 captured_at, captured_s = time.time(), time.monotonic()
-                for decoded in self._decoded(packet):
-                    if decoded is not None:
+                for image in self._decoded(packet):
+                    if image is None:
+                        yield None
+                    else:
                         last_s = captured_s
-                    yield Picture(decoded, captured_at, captured_s)
+                        yield DecodedFrame(name, index, captured_at, captured_s, image)
+                    index += 1
                 # FFmpeg's own timeout begins anew with each packet, be it sound or garbage.
                 if self._source.live and captured_s - last_s > self._source.read_timeout_s:
                     raise VideoError(f"no picture for {self._source.read_timeout_s:g} s")
@@ -146,7 +167,7 @@ def _opened(source: Source) -> InputContainer:
         format=format,
         options=options,
         timeout=(source.connect_timeout_s, source.read_timeout_s) if waits else None,
-        hwaccel=accelerator(source.hwaccel),
+        hwaccel=_accelerator(source.hwaccel),
     )
 
 
@@ -169,3 +190,41 @@ def _reason(error: av.FFmpegError, since_s: float, timeout_s: float) -> str:
         return "end of stream"
     text = str(error.strerror or type(error).__name__)
     return redact(text[:1].lower() + text[1:])
+
+
+def _accelerator(wish: str) -> HWAccel | None:
+    """Return what decodes: None stands for the CPU, as does a codec that the device lacks.
+
+    Args:
+        wish: ``none``, ``auto`` (the first device that works, else the CPU) or a device's name.
+
+    Raises:
+        InvalidInput: a named device is not one of FFmpeg's, or does not work on this machine.
+    """
+    from av.codec.hwaccel import HWAccel, hwdevices_available
+
+    if wish == "none":
+        return None
+    offered = hwdevices_available()
+    working = [name for name in (offered if wish == "auto" else [wish]) if _works(name)]
+    if working:
+        return HWAccel(working[0], allow_software_fallback=True)
+    if wish == "auto":
+        return None
+    raise InvalidInput(
+        f"hwaccel: expected a device that decodes on this machine, got {wish!r}; FFmpeg knows "
+        f"{', '.join(offered) or 'none'} here; 'auto' falls back to the CPU"
+    )
+
+
+@functools.cache
+def _works(name: str) -> bool:
+    """Whether the device can be opened; asked once, opening it takes a while."""
+    import av
+    from av.codec.hwaccel import HWAccel
+
+    try:
+        HWAccel(name).create(av.Codec("h264", "r"))
+    except (av.FFmpegError, NotImplementedError, ValueError, KeyError):
+        return False
+    return True

@@ -1,4 +1,7 @@
-"""A sink, and the thread that feeds it from a bounded queue."""
+"""A sink, and the thread that feeds it from a bounded queue.
+
+Here a result is dropped because its sink is too slow.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import asyncio
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Protocol
 
 from tridet.exceptions import SinkFailed, TridetError
+from tridet.streaming.event_loop import wake
 from tridet.streaming.frames import StreamResult
+from tridet.streaming.sources import Policy
 
 # A second of one camera: enough for a disk that pauses; 200 MB of frames at 1080p.
 _CAPACITY = 32
@@ -69,7 +73,7 @@ class SinkThread:
         self._sources = None if sources is None else frozenset(sources)
         self._capacity = capacity
         self._on_end = on_end
-        self._queue: deque[tuple[StreamResult, bool]] = deque()
+        self._queue: deque[tuple[StreamResult, Policy]] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._drops: Counter[str] = Counter()
         self._closing = self._ended = False
@@ -91,16 +95,16 @@ class SinkThread:
         """Whether the sink wants the results of a source."""
         return self._sources is None or source in self._sources
 
-    async def put(self, result: StreamResult, *, blocking: bool) -> None:
+    async def put(self, result: StreamResult, policy: Policy) -> None:
         """Hand over a result; of a source that the sink does not take, it is ignored.
 
         Args:
-            blocking: wait for room, for a file; else the oldest waiting result of a source that
-                does not wait makes room, for a camera. An ended sink never blocks.
+            policy: of its source. With ``all`` it waits for room; with ``latest`` the oldest
+                result of such a source that waits makes room. An ended sink never blocks.
         """
         if not self.takes(result.frame.source):
             return
-        while (turn := self._add(result, blocking)) is not None:
+        while (turn := self._add(result, policy)) is not None:
             try:
                 await turn
             except asyncio.CancelledError:
@@ -119,15 +123,15 @@ class SinkThread:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def _add(self, result: StreamResult, blocking: bool) -> asyncio.Future[None] | None:
+    def _add(self, result: StreamResult, policy: Policy) -> asyncio.Future[None] | None:
         """Queue or drop the result, or return what to wait for before the next try."""
         with self._changed:
             if self._ended or self._closing:
                 self._drops[result.frame.source] += 1
-            elif len(self._queue) < self._capacity or (not blocking and self._drop_oldest()):
-                self._queue.append((result, blocking))
+            elif len(self._queue) < self._capacity or (policy == "latest" and self._drop_oldest()):
+                self._queue.append((result, policy))
                 self._changed.notify()
-            elif blocking:
+            elif policy == "all":
                 turn = asyncio.get_running_loop().create_future()
                 self._waiting.append(turn)
                 return turn
@@ -136,8 +140,8 @@ class SinkThread:
         return None
 
     def _drop_oldest(self) -> bool:
-        for position, (waiting, blocking) in enumerate(self._queue):
-            if not blocking:
+        for position, (waiting, policy) in enumerate(self._queue):
+            if policy == "latest":
                 del self._queue[position]
                 self._drops[waiting.frame.source] += 1
                 return True
@@ -181,14 +185,8 @@ class SinkThread:
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                with suppress(RuntimeError):  # its loop is closed: nobody waits there any more
-                    turn.get_loop().call_soon_threadsafe(_give, turn)
+                wake(turn)
                 return
-
-
-def _give(turn: asyncio.Future[None]) -> None:
-    if not turn.done():
-        turn.set_result(None)
 
 
 def _failed(name: str, error: Exception) -> TridetError:

@@ -34,31 +34,31 @@ class HookSink:
         self, rules: Sequence[Rule], actions: Sequence[Action], warn: Callable[[str], None]
     ) -> None:
         self._watch = Watch(rules)
-        self._couriers = [_Courier(action, warn) for action in actions]
+        self._workers = [_ActionWorker(action, warn) for action in actions]
         self.raised = 0
         """Alerts so far."""
 
     @property
     def failures(self) -> int:
         """Alerts that an action did not deliver, because it failed or was too slow."""
-        return sum(courier.failures for courier in self._couriers)
+        return sum(worker.failures for worker in self._workers)
 
     def write(self, result: StreamResult) -> None:
         """Apply the rules to one result."""
         for alert in self._watch.alerts(result):
             self.raised += 1
-            for courier in self._couriers:
-                courier.send(alert)
+            for worker in self._workers:
+                worker.send(alert)
 
     def close(self) -> None:
         """Deliver what waits, for a few seconds at most."""
-        for courier in self._couriers:
-            courier.close()
-        for courier in self._couriers:
-            courier.join(_CLOSE_S)
+        for worker in self._workers:
+            worker.close()
+        for worker in self._workers:
+            worker.join(_CLOSE_S)
 
 
-class _Courier:
+class _ActionWorker:
     """Runs one action on its own thread."""
 
     def __init__(self, action: Action, warn: Callable[[str], None]) -> None:

@@ -114,20 +114,20 @@ class Watch:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._rules = tuple(rules)
-        self._sources: dict[str, tuple[Timeline, list[_Sight]]] = {}
+        self._sources: dict[str, tuple[Timeline, list[_RuleState]]] = {}
 
     def alerts(self, result: StreamResult) -> list[Alert]:
         """Return those that this result raises; results of one source come in order."""
         if result.frame.source not in self._sources:
-            sights = [_Sight(rule) for rule in self._rules]
-            self._sources[result.frame.source] = Timeline(), sights
-        timeline, sights = self._sources[result.frame.source]
+            states = [_RuleState(rule) for rule in self._rules]
+            self._sources[result.frame.source] = Timeline(), states
+        timeline, states = self._sources[result.frame.source]
         now_s = timeline.at(result.frame)
-        since = [(sight.rule, sight.update(result, now_s)) for sight in sights]
+        since = [(state.rule, state.update(result, now_s)) for state in states]
         return [Alert(rule, since_s, result) for rule, since_s in since if since_s is not None]
 
 
-class _Sight:
+class _RuleState:
     """What one rule has seen in one source."""
 
     def __init__(self, rule: Rule) -> None:

@@ -15,6 +15,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
+from tridet.streaming.event_loop import call_in_loop
 from tridet.streaming.web.address import Address
 from tridet.streaming.web.gallery import Gallery
 from tridet.streaming.web.hub import Hub, Stats, Viewer
@@ -67,8 +68,7 @@ class Server:
 
     def stop(self) -> None:
         """Say goodbye to the viewers and end; may be called again."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended already
-            self._loop.call_soon_threadsafe(self._stop.set)
+        call_in_loop(self._loop, self._stop.set)
         self._thread.join()
 
     def _run(self) -> None:

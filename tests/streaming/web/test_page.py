@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(120)
 NASTY = "<img src=x onerror=\"document.title='hacked'\"> & 'gate'/#1"
 PIXELS = "name => document.querySelector(`[data-name=${name}] canvas`).toDataURL()"
 FRAMES = "() => [...document.querySelectorAll('canvas')].map(canvas => +canvas.dataset.frame)"
-SCREENSHOT = Path(__file__).parents[2] / "tools/page_screenshot.py"
+SCREENSHOT = Path(__file__).parents[3] / "tools/page_screenshot.py"
 
 
 @pytest.fixture(scope="module")

@@ -37,9 +37,9 @@ def test_every_frame_comes_in_order(video):
     with Watched(str(video)) as watched:
         taken = watched.take()
         assert watched.capture.join(10)
-    assert [read_counter(grabbed.frame().pixels) for grabbed in taken] == list(range(FRAMES))
-    assert [grabbed.index for grabbed in taken] == list(range(FRAMES))
-    assert [grabbed.pts_s for grabbed in taken] == pytest.approx(
+    assert [read_counter(decoded.frame().pixels) for decoded in taken] == list(range(FRAMES))
+    assert [decoded.index for decoded in taken] == list(range(FRAMES))
+    assert [decoded.pts_s for decoded in taken] == pytest.approx(
         [number / 25 for number in range(FRAMES)]
     )
     snapshot = watched.stats.snapshot()
@@ -57,7 +57,7 @@ def test_a_colon_in_a_name_is_no_protocol(video, monkeypatch):
 def test_a_file_waits_for_its_reader(video):
     with Watched(str(video)) as watched:
         watched.take(1)
-        # One frame was taken, a few fill the mailbox, one more waits in the thread's hands.
+        # One frame was taken, a few fill the queue, one more waits in the thread's hands.
         watched.until(lambda stats: stats.snapshot().frames_in == 6)
         assert watched.stats.state is State.LIVE
         watched.capture.stop()
@@ -68,7 +68,7 @@ def test_a_file_waits_for_its_reader(video):
 
 def test_max_fps_of_a_file_goes_by_its_own_time(video):
     with Watched(str(video), max_fps=10) as watched:
-        stamps = [grabbed.pts_s for grabbed in watched.take()]
+        stamps = [decoded.pts_s for decoded in watched.take()]
     assert len(stamps) == pytest.approx(FRAMES * 10 / 25, abs=1)
     assert watched.stats.snapshot().drops == {"rate": FRAMES - len(stamps)}
 
@@ -81,8 +81,8 @@ def test_turned_video_is_upright(tmp_path, video):
     turned = tmp_path / "turned.mp4"
     turned.write_bytes(content)
     with Watched(str(turned)) as watched:
-        (grabbed,) = watched.take(1)
-    upright = grabbed.frame().pixels
+        (decoded,) = watched.take(1)
+    upright = decoded.frame().pixels
     assert upright.shape == (320, 240, 3)
     assert read_counter(np.rot90(upright)) == 0
 
@@ -112,7 +112,7 @@ def test_what_was_written_of_a_cut_off_recording_is_read(tmp_path):
     content = whole.read_bytes()
     cut.write_bytes(content[: len(content) // 2])
     with Watched(str(cut)) as watched:
-        numbers = [read_counter(grabbed.frame().pixels) for grabbed in watched.take()]
+        numbers = [read_counter(decoded.frame().pixels) for decoded in watched.take()]
     assert 20 < len(numbers) < FRAMES
     assert numbers == list(range(len(numbers)))
 
@@ -125,7 +125,7 @@ def test_damaged_frames_are_counted_and_the_rest_is_read(tmp_path, video):
     damaged = tmp_path / "damaged.mp4"
     damaged.write_bytes(content)
     with Watched(str(damaged)) as watched:
-        numbers = [read_counter(grabbed.frame().pixels) for grabbed in watched.take()]
+        numbers = [read_counter(decoded.frame().pixels) for decoded in watched.take()]
     snapshot = watched.stats.snapshot()
     assert snapshot.drops["corrupt"] > 0
     assert snapshot.frames_in == len(numbers) + snapshot.drops["corrupt"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from stream_results import made_up, plain
+from stream_results import child_environment, made_up, plain
 from tridet import InvalidInput
 from tridet.streaming.sinks.base import SinkThread
 from tridet.streaming.sinks.mp4 import Mp4Sink, mp4_targets
@@ -23,7 +22,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from stream_results import made_up, plain
+from stream_results import child_environment, made_up, plain
 from tridet.streaming.sinks.mp4 import Mp4Sink
 noise = np.random.default_rng(0).integers(0, 255, (40, 240, 320, 3), dtype=np.uint8)
 sink = Mp4Sink(Path(sys.argv[1]), plain)
@@ -132,7 +131,7 @@ def writer(path: Path, **options) -> subprocess.Popen[str]:
         [sys.executable, "-c", WRITER, str(path)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": "tests"},
+        env=child_environment(),
         **options,
     )
 
@@ -160,7 +159,7 @@ def test_a_full_disk_is_one_error_and_what_was_written_stays_playable(tmp_path):
         capture_output=True,
         text=True,
         timeout=SOON_S,
-        env={**os.environ, "PYTHONPATH": "tests"},
+        env=child_environment(),
         check=True,
     )
     *_, last, error = done.stdout.splitlines()
@@ -181,7 +180,7 @@ def test_a_device_without_room_fails_the_sink_once_and_only_it(tmp_path):
             thread.start()
         for index in range(40):
             for thread in threads:
-                await thread.put(made_up(index), blocking=True)
+                await thread.put(made_up(index), policy="all")
 
     asyncio.run(main())
     for thread in threads:

@@ -1,6 +1,6 @@
 """The live page's server: what it answers, to whom, and that no viewer can hold it up.
 
-``test_stream_page.py`` looks at the page in a browser.
+``test_page.py`` looks at the page in a browser.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from synthetic_cameras import Studio, SyntheticCamera
 from tridet.exceptions import InvalidInput
 from tridet.streaming.web import WebSink, server
 from tridet.streaming.web.address import Address
-from tridet.streaming.web.gallery import Picture
-from tridet.streaming.web.hub import Viewer
 
 pytestmark = pytest.mark.timeout(120)
+
 
 NO_LONGER_S = 3600.0
 
@@ -293,25 +292,6 @@ def test_a_viewer_that_reads_nothing_is_cut_off(studio, monkeypatch):
             while True:
                 raw.sendall(b"\x8a\x80\0\0\0\0")  # an unasked pong: the connection is in use
         sink.close()
-
-
-def test_what_waits_for_a_viewer_is_bounded():
-    async def scene():
-        viewer = Viewer()
-        for version in range(1000):
-            for source in ("a", "b"):
-                viewer.asked.add(source)
-                assert viewer.wants(source, version)
-                viewer.give(Picture(source, version, version, b""), f"{source}{version}".encode())
-                assert not viewer.wants(source, version)
-            viewer.tell(str(version))
-        assert [await viewer.next() for _ in range(3)] == ["999", b"a999", b"b999"]
-        waiting = asyncio.ensure_future(viewer.next())
-        assert not (await asyncio.wait([waiting], timeout=0.01))[0]
-        viewer.tell("1000")
-        assert await waiting == "1000"
-
-    asyncio.run(scene())
 
 
 # Beginning and end -------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def locked() -> Iterator[RtspCameras]:
 
 
 def counters(watched: Watched, count: int) -> list[int]:
-    found = [read_counter(grabbed.frame().pixels) for grabbed in watched.take(count)]
+    found = [read_counter(decoded.frame().pixels) for decoded in watched.take(count)]
     assert None not in found
     return [number for number in found if number is not None]
 
@@ -39,7 +39,7 @@ def test_frames_come_in_order_with_their_numbers(cameras):
     with Watched(cameras.url(0), policy="all", name="door") as watched:
         taken = watched.take(15)
         assert watched.stats.state is State.LIVE
-    frames = [grabbed.frame() for grabbed in taken]
+    frames = [decoded.frame() for decoded in taken]
     assert {frame.source for frame in frames} == {"door"}
     assert {frame.pixels.shape for frame in frames} == {(240, 320, 3)}
     assert [frame.index for frame in frames] == list(
@@ -130,8 +130,8 @@ def test_the_resolution_changes_mid_stream(cameras):
         for clip, height in ((0, 240), (1, 352), (0, 240)):
             cameras.show(0, clip)
             while not shapes or shapes[-1][0] != height:
-                (grabbed,) = watched.take(1)
-                frame = grabbed.frame()
+                (decoded,) = watched.take(1)
+                frame = decoded.frame()
                 shapes.append(frame.pixels.shape)
             assert read_counter(frame.pixels) is not None
         assert watched.stats.snapshot().reconnects == 0

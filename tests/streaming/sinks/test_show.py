@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from stream_results import made_up, plain
+from stream_results import child_environment, made_up, plain
 from tridet import InvalidInput
 from tridet.streaming.sinks.show import ShowSink, mosaic
 
@@ -102,7 +102,7 @@ def viewer(display: str, *names: str) -> subprocess.Popen[str]:
         [sys.executable, "-c", VIEWER, *names],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "DISPLAY": display, "PYTHONPATH": "tests"},
+        env={**child_environment(), "DISPLAY": display},
     )
 
 
@@ -154,7 +154,7 @@ sink.close()
         text=True,
         timeout=SOON_S,
         check=True,
-        env={**os.environ, "DISPLAY": display, "PYTHONPATH": "tests"},
+        env={**child_environment(), "DISPLAY": display},
     )
     assert done.stdout == "--show: division by zero\n"
 

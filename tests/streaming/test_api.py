@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import time
-from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -14,7 +14,6 @@ import tridet
 from fake_triton import FakeTriton, reject
 from rtsp_cameras import read_counter
 from stream_parts import wait_until, write_video
-from tridet.streaming.outbox import Outbox
 
 FRAMES = 40
 
@@ -102,6 +101,21 @@ def test_arguments_are_checked_at_once(arguments, text):
         tridet.stream(**{"sources": "x.mp4", **arguments})
 
 
+@pytest.mark.parametrize(
+    ("missing", "options"),
+    [
+        ("av", {}),
+        ("trackers", {"track": True}),
+        ("supervision", {"track": True}),
+        ("trackers", {"lines": "mid=0.5,0,0.5,1"}),
+    ],
+)
+def test_a_missing_extra_is_said_at_once(monkeypatch, missing, options):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(tridet.MissingExtra, match=rf"the package {missing}, found none; pip inst"):
+        tridet.stream("x.mp4", **options)
+
+
 def test_an_unknown_class_is_an_error_before_anything_is_captured(fake, video):
     results = tridet.stream(video, url=fake.url, classes=["pink"])
     with pytest.raises(tridet.InvalidInput, match="classes: expected one of blue, green, red"):
@@ -158,49 +172,3 @@ def test_a_server_that_stays_away_is_an_error_that_names_the_frame(fake, video):
         tridet.stream(video, url=fake.url, server_wait_s=0.2) as results,
     ):
         list(results)
-
-
-def result(source, index):
-    return SimpleNamespace(frame=SimpleNamespace(source=source, index=index))
-
-
-def test_a_slow_caller_gets_the_newest_of_what_is_live():
-    async def run():
-        outbox = Outbox()
-        for index in range(100):
-            await outbox.put(result("a", index), blocking=False)
-            await outbox.put(result("b", index), blocking=False)
-        outbox.close()
-        got = []
-        while (one := outbox.get()) is not None:
-            got.append((one.frame.source, one.frame.index))
-        return got
-
-    assert sorted(asyncio.run(run())) == [("a", 98), ("a", 99), ("b", 98), ("b", 99)]
-
-
-@pytest.mark.parametrize("blocking_reader", [True, False])
-def test_a_file_waits_for_a_slow_caller(blocking_reader):
-    async def run():
-        outbox = Outbox()
-        put = []
-
-        async def fill():
-            for index in range(50):
-                await outbox.put(result("a", index), blocking=True)
-                put.append(index)
-            outbox.close()
-
-        filling = asyncio.create_task(fill())
-        got = []
-        while True:
-            await asyncio.sleep(0.001)
-            assert len(put) - len(got) <= 8
-            one = await (asyncio.to_thread(outbox.get) if blocking_reader else outbox.get_async())
-            if one is None:
-                break
-            got.append(one.frame.index)
-        await filling
-        return got
-
-    assert asyncio.run(asyncio.wait_for(run(), 30)) == list(range(50))
