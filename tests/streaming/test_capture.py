@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
-from stream_parts import StubVideo, wait_until
+from stream_parts import indices_in, wait_until
+from stream_stubs import StubImage, StubVideo
 from tridet import SourceFailed
 from tridet.streaming.backoff import Backoff
 from tridet.streaming.capture import Capture, RateLimit
@@ -19,16 +19,6 @@ from tridet.streaming.stats import SourceStats, State
 from tridet.streaming.video import VideoError
 
 ROOM = 4
-
-
-def drain(queue: FrameQueue) -> list[int]:
-    async def drain() -> list[int]:
-        indices = []
-        while (item := await queue.get()) is not None:
-            indices.append(item.index)
-        return indices
-
-    return asyncio.run(drain())
 
 
 @given(
@@ -73,7 +63,7 @@ def attempts(outcomes: list[StubVideo | str], **options) -> tuple[Capture, Sourc
         source, queue, stats, open_video=open_video, backoff=Backoff(jitter=lambda: 0.0)
     )
     capture.run()
-    assert len(drain(queue)) <= 1
+    assert len(indices_in(queue)) <= 1
     return capture, stats, len(outcomes) - len(left)
 
 
@@ -109,7 +99,7 @@ def test_an_error_that_nobody_expected_reaches_the_caller():
 
 
 def test_corrupt_pictures_keep_their_place_in_the_count():
-    _, stats, _ = attempts([StubVideo(20, corrupt_every=5)])
+    _, stats, _ = attempts([StubVideo(20, image=lambda n: StubImage(n) if n % 5 else None)])
     snapshot = stats.snapshot()
     assert snapshot.frames_in == 20
     assert snapshot.drops == {"corrupt": 4, "newer": 15}

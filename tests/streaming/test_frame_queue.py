@@ -7,7 +7,7 @@ import threading
 
 from hypothesis import given
 from hypothesis import strategies as st
-from stream_parts import wait_until
+from stream_parts import indices_in, wait_until
 from tridet.streaming.frame_queue import FrameQueue
 from tridet.streaming.stats import SourceStats
 from tridet.streaming.video import DecodedFrame
@@ -17,16 +17,6 @@ ROOM = 4
 
 def decoded(index: int) -> DecodedFrame:
     return DecodedFrame("cam", index, 0.0, 0.0, None)
-
-
-def drain(queue: FrameQueue) -> list[int]:
-    async def drain() -> list[int]:
-        indices = []
-        while (item := await queue.get()) is not None:
-            indices.append(item.index)
-        return indices
-
-    return asyncio.run(drain())
 
 
 @given(st.lists(st.sampled_from(["put", "get"]), max_size=60))
@@ -50,7 +40,7 @@ def test_latest_gives_the_newest_once_and_counts_the_others(steps):
 
     asyncio.run(run())
     queue.close()
-    got += drain(queue)
+    got += indices_in(queue)
     assert got == sorted(set(got))
     assert len(got) + stats.snapshot().drops.get("newer", 0) == put
 
@@ -66,7 +56,7 @@ def test_all_gives_every_frame_in_order(count):
 
     thread = threading.Thread(target=fill)
     thread.start()
-    assert drain(queue) == list(range(count))
+    assert indices_in(queue) == list(range(count))
     thread.join()
 
 
@@ -81,7 +71,7 @@ def test_all_waits_for_room_until_it_is_closed():
     queue.close()
     thread.join(10)
     assert taken == [True] * ROOM + [False]
-    assert drain(queue) == list(range(ROOM))
+    assert indices_in(queue) == list(range(ROOM))
 
 
 def test_a_reader_waits_and_is_woken_by_a_frame_or_the_end():
@@ -132,7 +122,7 @@ def test_a_loop_that_is_gone_does_not_hurt_the_capture():
     loop.close()
     assert queue.put(decoded(0))
     queue.close()
-    assert drain(queue) == [0]
+    assert indices_in(queue) == [0]
 
 
 def test_closing_while_many_put_and_one_gets():
@@ -149,6 +139,6 @@ def test_closing_while_many_put_and_one_gets():
         thread = threading.Thread(target=fill)
         thread.start()
         threading.Timer(0.002, queue.close).start()
-        assert drain(queue) == list(range(len(accepted)))
+        assert indices_in(queue) == list(range(len(accepted)))
         thread.join(10)
         assert not thread.is_alive()

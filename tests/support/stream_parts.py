@@ -1,4 +1,4 @@
-"""What the tests of streams share: a watched capture, stub videos, servers that misbehave."""
+"""What the tests of streams share: a watched capture, real videos, servers that misbehave."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -73,25 +72,16 @@ def wait_until(holds: Callable[[], bool], described: Callable[[], str] = str) ->
         time.sleep(0.01)
 
 
-class StubVideo:
-    """Gives ``count`` frames at once, without FFmpeg; every ``corrupt_every``-th is corrupt."""
+def indices_in(queue: FrameQueue) -> list[int]:
+    """Return the indices of the frames that it gives until its end."""
 
-    def __init__(self, count: int, fps: float = 25.0, corrupt_every: int = 0) -> None:
-        self._count, self._fps, self._corrupt_every = count, fps, corrupt_every
+    async def take() -> list[int]:
+        indices = []
+        while (decoded := await queue.get()) is not None:
+            indices.append(decoded.index)
+        return indices
 
-    def frames(self, first_index: int) -> Iterator[DecodedFrame | None]:
-        for number in range(self._count):
-            moment_s = number / self._fps
-            image: Any = SimpleNamespace(time=moment_s)
-            corrupt = self._corrupt_every and number % self._corrupt_every == 0
-            yield (
-                None
-                if corrupt
-                else DecodedFrame("stub", first_index + number, moment_s, moment_s, image)
-            )
-
-    def close(self) -> None:
-        pass
+    return asyncio.run(take())
 
 
 def write_video(path: Path, frames: int, size: tuple[int, int] = (320, 240), fps: int = 25) -> Path:

@@ -49,25 +49,26 @@ class StubImage:
 
 
 class StubVideo:
-    """Gives so many frames, each when ``wait`` lets it."""
+    """Gives so many frames, each when ``wait`` lets it; without an image it is corrupt."""
 
     def __init__(
         self,
         count: int,
         wait: Callable[[int], object] = lambda _: None,
-        image: Callable[[int], StubImage] = StubImage,
+        image: Callable[[int], StubImage | None] = StubImage,
     ) -> None:
         self._count = count
         self._wait = wait
         self._image = image
         self.source = ""
 
-    def frames(self, first_index: int) -> Iterator[DecodedFrame]:
+    def frames(self, first_index: int) -> Iterator[DecodedFrame | None]:
         for number in range(self._count):
             self._wait(number)
-            now_s = time.monotonic()
             image = self._image(number)
-            yield DecodedFrame(self.source, first_index + number, time.time(), now_s, image)
+            at, at_s = time.time(), time.monotonic()
+            index = first_index + number
+            yield image and DecodedFrame(self.source, index, at, at_s, image)
 
     def close(self) -> None:
         pass
