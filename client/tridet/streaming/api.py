@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING
 from tridet.async_detector import AsyncDetector
 from tridet.channel import TLS
 from tridet.extras import require
+from tridet.streaming.assembly import (
+    Location,
+    StreamOptions,
+    analysis_from,
+    pipeline_of,
+    sources_from,
+)
 from tridet.streaming.frames import StreamResult
 from tridet.streaming.limits import DEFAULT_SERVER_WAIT_S, Limits
+from tridet.streaming.outbox import Outbox
+from tridet.streaming.pipeline import Pipeline
+from tridet.streaming.sources import Policy, RtspTransport
 from tridet.streaming.stats import Snapshot
 from tridet.transports import Transport
 
@@ -19,10 +29,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from tridet.options import Thresholds
-    from tridet.streaming.assembly import Location
-    from tridet.streaming.outbox import Outbox
-    from tridet.streaming.pipeline import Pipeline
-    from tridet.streaming.sources import Policy, RtspTransport
 
 
 def stream(
@@ -81,12 +87,8 @@ def stream(
         ...     for result in results:
         ...         print(result.frame.source, result.latency_s, len(result.detections))
     """
-    # Imported here, so that `import tridet` stays quick for those who only send images.
-    from tridet.streaming import assembly
-    from tridet.streaming.outbox import Outbox
-
     require("stream", "av")
-    options = assembly.StreamOptions(
+    options = StreamOptions(
         policy=policy,
         max_fps=max_fps,
         rtsp_transport=rtsp_transport,
@@ -96,15 +98,13 @@ def stream(
         limits=Limits(in_flight, max_age_s, timeout_s, server_wait_s, duration_s),
     )
     locations = [sources] if isinstance(sources, (str, int, os.PathLike)) else sources
-    found = assembly.sources_from(locations, options)
-    analysis = assembly.analysis_from(options)
+    found = sources_from(locations, options)
+    analysis = analysis_from(options)
     detector = AsyncDetector(
         url, model, transport=transport, timeout_s=timeout_s, retries=0, tls=tls, **thresholds
     )
     outbox = Outbox()
-    pipeline = assembly.pipeline_of(
-        found, detector, options.limits, [outbox], analysis, on_end=outbox.close
-    )
+    pipeline = pipeline_of(found, detector, options.limits, [outbox], analysis, on_end=outbox.close)
     return Stream(pipeline, outbox)
 
 

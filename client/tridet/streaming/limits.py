@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tridet.exceptions import InvalidInput
-
-if TYPE_CHECKING:
-    from tridet.streaming.sources import Policy
+from tridet.streaming.sources import Policy
 
 DEFAULT_SERVER_WAIT_S = 60.0
 # A window as small as throughput allows, because every frame in it makes the next one older; where
