@@ -7,8 +7,6 @@ from stream_results import LABELS, made_up
 from tridet import InvalidInput
 from tridet.streaming.sinks.rules import Rule, Watch, check_rules, parse_rule
 
-SOON_S = 20
-
 
 def alert_times(rule: str, seen: list[bool], *, fps: float = 10) -> list[float]:
     """When the rule raises alerts, if a short is in the gate in these frames."""
