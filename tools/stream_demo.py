@@ -66,7 +66,7 @@ def _stream(urls: list[str], server_url: str) -> int:
             f"\n[bold]{OUT}/page.png[/bold] is the live page; beside it a video of each camera, "
             "results.jsonl and\nstats.jsonl. All has been stopped. Next, beside `make serve`:\n"
             "  .venv/bin/tridet stream rtsp://YOUR-CAMERA --web :8080\n"
-            "  docs/streaming.md"
+            "  docs/streams.md"
         )
     return code
 

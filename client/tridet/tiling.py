@@ -1,7 +1,7 @@
 """How an image is cut into tiles: what the caller may ask for, checked, and where the cuts are.
 
 There is no automatic grid: which scale a detector knows is not known here. Tiles of its input size
-lost nine of ten objects that two columns and rows found; see docs/streaming.md.
+lost nine of ten objects that two columns and rows found; see docs/measurements/tiles.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is sent for an image, one way per transport, and how the answer maps back to the source.
 
 fit      resized by the client to the request's input size, then raw. The server would make the very
-         same resize, so the boxes are the same and the resolution of the source stops costing.
+         same resize, so the boxes are the same, and the resolution of the source costs little.
 raw      every pixel of the frame.
 encoded  the image file's bytes, decoded by the server. An array is encoded as JPEG first, which is
          lossy.

@@ -51,7 +51,8 @@ def _transports(_context: click.Context, _option: click.Parameter, text: str) ->
     "rates",
     metavar="R[,R...]",
     callback=_numbers(float, "numbers as in 50,100", _MOST_RATE),
-    help="Open loop: so many requests a second, at random moments that wait for nobody.",
+    help="Open loop: so many requests a second, at random times, "
+    "whether the server keeps up or not.",
 )
 @click.option(
     "--until-saturation",
@@ -95,7 +96,7 @@ def _transports(_context: click.Context, _option: click.Parameter, text: str) ->
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="Of each case, before; not counted.",
+    help="Run each case so long before it counts.",
 )
 @click.option(
     "--processes",

@@ -1,4 +1,4 @@
-"""When requests are sent: always a few under way, or at random moments that wait for nobody."""
+"""When requests are sent: a fixed number under way, or at random times."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
     python tools/figures/bench.py [--quick] [--model models/pcb] [--markdown FILE] [--json FILE]
 
 First with a stub detector that answers at once, so that only the pipeline is measured; then with a
-real one on the CPU beside bare ONNX Runtime. `make bench` runs it; docs/performance.md explains the
-figures.
+real one on the CPU beside bare ONNX Runtime. `make bench` runs it;
+docs/measurements/pipeline.md explains the figures.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure what FP16 and INT8 cost the default detector, and print the tables of docs/build.md.
+"""Measure what FP16 and INT8 cost the default detector, and print the tables of docs/measurements.
 
 python tools/boards.py --out DIR --train 1000 --test 600 --seed 7 --workers 2
 python tools/figures/precision_figures.py --boards DIR --out out/precision

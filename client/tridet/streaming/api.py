@@ -56,7 +56,7 @@ def stream(
     Args:
         sources: one or many: paths, URLs (rtsp, rtmp, http, ...) or numbers of USB cameras.
             ``${NAME}`` in them stands for an environment variable.
-        url, model, transport, timeout_s, tls: see ``Detector``.
+        url: as of ``Detector``, and so are ``model``, ``transport``, ``timeout_s`` and ``tls``.
         policy: ``latest`` drops the frames that a newer one overtakes; ``all`` drops none, and the
             source waits. By default ``latest`` for what is live and ``all`` for files.
         max_fps: drop what comes faster.

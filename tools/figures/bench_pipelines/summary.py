@@ -11,7 +11,7 @@ AUTO = "tridet auto"
 RAW = "tridet raw"
 NAIVE = "naive"
 
-# Targets of the project; see docs/performance.md.
+# Targets of the project; see docs/measurements/pipeline.md.
 MAX_RATIO_TO_NAIVE = 0.12
 MAX_AUTO_MS = 4.5
 MAX_OUTSIDE_MS = 2.5

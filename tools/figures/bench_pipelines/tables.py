@@ -1,4 +1,4 @@
-"""The report, once: tables that become rich text for a terminal and Markdown for docs/."""
+"""The report, once: tables, as rich text for a terminal and as Markdown for docs/measurements."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def _jpeg(pixels: UInt8Array) -> bytes:
     scale = _LONGEST_SIDE_PX / max(height, width)
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        # Averaging over all pixels is dear, and worth it only where some would be skipped.
+        # Averaging over all pixels is expensive, and worth it only where some would be skipped.
         method = cv2.INTER_AREA if scale <= 0.5 else cv2.INTER_LINEAR
         pixels = cv2.resize(pixels, size, interpolation=method)  # type: ignore[assignment]
     _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
