@@ -57,7 +57,7 @@ data/boards/data.yaml: | setup
 check: setup ## Check what tritonserver would load from model_repository/
 	@$(BIN)/tridet-build check $(ARGS)
 
-bench: setup-dev ## Measure tridet beside two other ways to serve; prints the tables of docs/performance.md
+bench: setup-dev ## Measure tridet beside two other ways to serve; prints the tables of docs/measurements/pipeline.md
 	@$(BIN)/python tools/figures/bench.py $(ARGS)
 
 eval: setup-dev ## Evaluate MODEL on DATA (YOLO data.yaml or COCO) through the server that `make serve` runs
@@ -68,6 +68,10 @@ check-data: setup-dev ## Check the data set DATA before training: labels, balanc
 
 stream-demo: setup-dev setup-cameras ## Two RTSP cameras through the default detector; leaves the live page in out/stream-demo
 	@$(BIN)/python tools/stream_demo.py
+
+.PHONY: docs
+docs: .venv/.docs ## Build the documentation into out/site, its links checked
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 test: setup-dev setup-rtx setup-build setup-cameras ## Run all tests, the real tritonserver included
 	@$(BIN)/python -m pytest $(ARGS)
@@ -122,6 +126,11 @@ distclean: clean ## Remove .venv too
 	@echo "Installing the test tools"
 	@$(INSTALL) --group dev
 	@$(call FIX_OPENCV)
+	@touch $@
+
+.venv/.docs: .venv/.dev
+	@echo "Installing the documentation tools"
+	@$(INSTALL) --group docs
 	@touch $@
 
 .venv/.rtx: .venv/.server
