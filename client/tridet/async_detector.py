@@ -30,7 +30,7 @@ class AsyncDetector(Core):
     It belongs to the event loop that makes its first call. Files are read, decoded and large frames
     resized in threads, off the loop.
 
-    Example:
+    Examples:
         >>> async with AsyncDetector("localhost:8001", "pcb") as detector:
         ...     detections = await detector("board.jpg")
     """

@@ -30,7 +30,7 @@ class Detector(Core):
     It may be used from several threads at once. It connects with the first call, or when it is
     entered as a context manager, and learns labels and sizes from the model itself.
 
-    Example:
+    Examples:
         >>> with Detector("localhost:8001", "pcb") as detector:
         ...     for found in detector("board.jpg", conf=0.4):
         ...         print(found.name, found.score, found.box)

@@ -82,7 +82,7 @@ def stream(
         InvalidInput: an argument is not acceptable.
         MissingExtra: PyAV, or what ``track`` and ``lines`` need, is not installed.
 
-    Example:
+    Examples:
         >>> with tridet.stream(["rtsp://cam1/main", "rtsp://cam2/main"], model="pcb") as results:
         ...     for result in results:
         ...         print(result.frame.source, result.latency_s, len(result.detections))
