@@ -71,7 +71,7 @@ stream-demo: setup-dev setup-cameras ## Two RTSP cameras through the default det
 
 .PHONY: docs
 docs: .venv/.docs ## Build the documentation into out/site, its links checked
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 test: setup-dev setup-rtx setup-build setup-cameras ## Run all tests, the real tritonserver included
 	@$(BIN)/python -m pytest $(ARGS)
