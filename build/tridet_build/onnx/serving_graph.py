@@ -1,4 +1,4 @@
-"""The serving graph: a detector's ONNX with everything cheap on a GPU and dear in Python around it.
+"""The serving graph: a detector's ONNX, and around it what is cheap on a GPU but not in Python.
 
 In goes ``images`` UINT8 [N, S, S, 3] BGR; out come the K best ``boxes``, ``scores`` and
 ``class_ids`` (see the contract). In front: cast, HWC to CHW, BGR to RGB, division by 255. Behind:

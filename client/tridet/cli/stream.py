@@ -65,7 +65,7 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
     help="Save annotated video; several sources get a file each.",
 )
 @click.option("--jsonl", metavar="FILE|-", help="Write a line of JSON per frame; - is stdout.")
-@click.option("--show", is_flag=True, help="Show a window per source; q ends the run.")
+@click.option("--show", is_flag=True, help="Show all sources in one window; q ends the run.")
 @click.option(
     "--web", metavar="[HOST]:PORT", help="Serve a live page; without HOST for this machine only."
 )
