@@ -67,17 +67,14 @@ def test_retries_serve_everyone_in_the_end(slow_server: LocalServer) -> None:
 
 
 def test_a_frame_that_would_be_late_is_refused_at_the_door(slow_server: LocalServer) -> None:
-    busy = threading.Thread(target=outcomes, args=(slow_server, 3))
-    busy.start()
-    time.sleep(0.1)
-    with (
-        Detector(slow_server.grpc_url, "slow", retries=0, timeout_s=0.05) as detector,
-        pytest.raises(Overloaded, match="expected to wait at most"),
-    ):
-        detector.connect()
-        while busy.is_alive():
-            detector(FRAME)
-    busy.join()
+    with Detector(slow_server.grpc_url, "slow", retries=0, timeout_s=60) as detector:
+        detector(FRAME)  # from now on the server knows how long it takes
+        busy = threading.Thread(target=outcomes, args=(slow_server, 3))
+        busy.start()
+        time.sleep(0.1)  # of the 0.4 s that these three take
+        with pytest.raises(Overloaded, match="expected to take at most"):
+            detector(FRAME, timeout_s=0.15)
+        busy.join()
 
 
 def test_requests_that_fail_behind_the_door_are_counted_out(slow_server: LocalServer) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from tridet_admission import Admission
+from tridet_admission import Admission, OverloadedError
 from tridet_processing.contract import (
     ADMISSION,
     AGNOSTIC,
@@ -48,14 +48,14 @@ class TritonPythonModel:
     def _respond(self, request: Any) -> Any:
         # Of a group, only the last branch is given the ticket.
         ticket = array_from_request(request, ADMISSION)
-        if ticket is not None:
-            self._admission.release(int(ticket[0, 0]))
         try:
+            if ticket is not None:
+                self._admission.release(int(ticket[0, 0]))
             thresholds = self._defaults.overridden(json.loads(request.parameters() or "{}"))
+        except OverloadedError as error:
+            return _refusal(error, pb_utils.TritonError.UNAVAILABLE)
         except ValueError as error:
-            return pb_utils.InferenceResponse(
-                error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
-            )
+            return _refusal(error, pb_utils.TritonError.INVALID_ARG)
         boxes, scores, class_ids, undo = (
             array_from_request(request, name) for name in (BOXES, SCORES, CLASS_IDS, LETTERBOX)
         )
@@ -78,3 +78,7 @@ class TritonPythonModel:
                 tensor_from_array(DETECTION_CLASSES, detection_classes),
             ]
         )
+
+
+def _refusal(error: Exception, code: int) -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), code))

@@ -51,21 +51,27 @@ class TritonPythonModel:
         return [self._respond(request) for request in requests]
 
     def _respond(self, request: Any) -> Any:
+        if request.is_cancelled():
+            return _refusal("cancelled", pb_utils.TritonError.CANCELLED)
         try:
             # At the door, before a detector works for nothing; and because a group whose first nms
             # step fails has no last one, which would count the frame out.
             parameters = json.loads(request.parameters() or "{}")
             _ANY_THRESHOLDS.overridden(parameters)
             size = check_imgsz(parameters.get(IMGSZ, self._default), self._smallest, self._largest)
+            sent = self._sent(request)
         except ValueError as error:
             return _refusal(error, pb_utils.TritonError.INVALID_ARG)
         try:
-            frames = self._frames(request)
-            ticket = self._admission.admit(len(frames), request.timeout() / 1e6)
-        except ImageError as error:
-            return _refusal(error, pb_utils.TritonError.INVALID_ARG)
+            # Before an image is decoded: a refusal costs next to nothing.
+            ticket = self._admission.admit(len(sent), request.timeout() / 1e6)
         except OverloadedError as error:
             return _refusal(error, pb_utils.TritonError.UNAVAILABLE)
+        try:
+            frames = [self._frame(each) for each in sent]
+        except ImageError as error:
+            self._admission.withdraw(ticket)
+            return _refusal(error, pb_utils.TritonError.INVALID_ARG)
         canvases = np.full((len(frames), size, size, 3), PAD_VALUE, np.uint8)
         undo = [letterbox(frame, canvas) for frame, canvas in zip(frames, canvases, strict=True)]
         return pb_utils.InferenceResponse(
@@ -76,21 +82,28 @@ class TritonPythonModel:
             ]
         )
 
-    def _frames(self, request: Any) -> list[Any]:
-        """Return the request's frames, each uint8 [h, w, 3]; a request may carry several."""
+    def _sent(self, request: Any) -> Any:
+        """Return what the request carries: one or several frames, or files.
+
+        Raises:
+            ImageError: not one of IMAGE and ENCODED, or frames of too many pixels.
+        """
         image = array_from_request(request, IMAGE)
         encoded = array_from_request(request, ENCODED)
         if (image is None) == (encoded is None):
             found = "neither" if image is None else "both"
             raise ImageError(f"expected either {IMAGE} or {ENCODED}, got {found}")
         if image is None:
-            return [
-                decode(file.tobytes(), formats=FORMATS, max_pixels=self._max_pixels)
-                for file in encoded
-            ]
+            return encoded
         check_pixels(image.shape[2], image.shape[1], self._max_pixels)
-        return list(image)
+        return image
+
+    def _frame(self, sent: Any) -> Any:
+        """Return uint8 [h, w, 3] BGR of a frame as it is, or of a file's bytes, uint8 [n]."""
+        if sent.ndim == 3:
+            return sent
+        return decode(sent.tobytes(), formats=FORMATS, max_pixels=self._max_pixels)
 
 
-def _refusal(error: Exception, code: int) -> Any:
+def _refusal(error: Exception | str, code: int) -> Any:
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), code))
