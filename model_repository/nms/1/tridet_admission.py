@@ -43,6 +43,8 @@ _REFRESH_NS = 5_000_000
 second."""
 _SLACK_NS = 100_000_000
 """How much longer than all others a frame may take before it is given up as lost."""
+_CAUTION = 1.05
+"""How much slower than lately the server is taken to be: a late frame is work for nothing."""
 _FRAME_WORDS, _LEFT_WORDS = 5, 4
 
 Int64Array = npt.NDArray[np.int64]
@@ -124,7 +126,8 @@ class Admission:
         expected_s = 0.0
         if under_way and len(self._flow.spans):
             since = int(came[waiting].min(initial=now))
-            expected_s = (under_way + frames) / _rate(self._flow.spans, since, now)
+            rate = _rate(self._flow.spans, since, now)
+            expected_s = _CAUTION * (under_way + frames) / rate
             # Of detectors of very different speed, the slowest shall not close the door for all.
             margin_s = min(self._flow.surprise_s, limit_s / 2)
             if expected_s + margin_s > limit_s:
