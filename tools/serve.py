@@ -127,6 +127,7 @@ def main(
         timeout_s=timeout_s,
         log=_say if verbose else _say_indented,
         verbose=verbose,
+        keep_up=True,
     )
     # Set here because a shell starts a background job with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

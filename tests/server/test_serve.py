@@ -569,7 +569,9 @@ def test_second_ctrl_c_kills(repository: Path, cli: Callable[..., Cli]) -> None:
 
 
 @pytest.mark.server
-def test_command_says_when_the_server_dies(repository: Path, cli: Callable[..., Cli]) -> None:
+def test_the_command_starts_a_server_again_that_dies(
+    repository: Path, cli: Callable[..., Cli]
+) -> None:
     running = cli("--repository", str(repository), *FREE_PORTS)
     token = token_of(running.until("HTTP").rpartition("//")[2])
     running.until("Ctrl-C stops")
@@ -580,9 +582,11 @@ def test_command_says_when_the_server_dies(repository: Path, cli: Callable[..., 
         and _command(process).split(b"\0")[0].endswith(b"bin/tritonserver")
     )
     os.kill(binary, signal.SIGKILL)
-    status, _, err = running.end()
-    assert status == 1
-    assert err.startswith("serve: tritonserver ended by itself with status 137")
+    assert running.until("tritonserver has died") == "tritonserver has died: starting it again"
+    running.until("ready   echo")
+    running.process.terminate()
+    status, _, _ = running.end()
+    assert status == 0
     assert traces(token) == []
 
 
@@ -613,3 +617,97 @@ def test_every_error_is_a_serve_error() -> None:
     errors = [getattr(serve, name) for name in serve.__all__ if name.endswith("Error")]
     assert len(errors) == 7
     assert all(issubclass(error, ServeError) for error in errors)
+
+
+# Kept up
+
+
+def steps_of(server: LocalServer) -> list[int]:
+    """The processes of the server's Python models."""
+    tasks = Path(f"/proc/{server.pid}/task").glob("*/children")
+    return [int(pid) for task in tasks for pid in task.read_text().split()]
+
+
+def answers(server: LocalServer) -> bool:
+    try:
+        return infer(server.grpc_url)[0] == [1.5, -2.0, 3.0]
+    except Exception:
+        return False
+
+
+@pytest.fixture(scope="module")
+def kept_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalServer, list[str]]]:
+    repository = tmp_path_factory.mktemp("kept up")
+    write_model(repository, "echo", ECHO_MODEL)
+    lines: list[str] = []
+    with LocalServer(repository, log=lines.append, keep_up=True) as server:
+        yield server, lines
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("attack", ["a step killed", "the server killed", "shapes that overflow"])
+def test_a_server_that_dies_is_started_again(
+    kept_up: tuple[LocalServer, list[str]], attack: str
+) -> None:
+    server, lines = kept_up
+    assert answers(server)
+    before, token = server.pid, token_of(server.http_url.removeprefix("http://"))
+    del lines[:]
+    if attack == "a step killed":
+        for step in steps_of(server):
+            os.kill(step, signal.SIGKILL)
+    elif attack == "the server killed":
+        os.kill(server.pid, signal.SIGKILL)
+    else:
+        overflow(server.grpc_url)
+    eventually(lambda: server.pid != before, "another process")
+    eventually(lambda: answers(server), "an answer")
+    assert server.running
+    assert len([line for line in lines if line.endswith("starting it again")]) == 1
+    assert token_of(server.http_url.removeprefix("http://")) == token
+
+
+def overflow(url: str) -> None:
+    """Ask for a tensor whose bytes, counted in 64 bits, are none; it ends the step's process."""
+    import tritonclient.grpc as grpcclient
+    from tritonclient.grpc import service_pb2
+
+    request = service_pb2.ModelInferRequest(model_name="echo")
+    tensor = request.inputs.add(name="X", datatype="FP32")
+    tensor.shape.append(2**62)
+    request.raw_input_contents.append(b"")
+    with (
+        contextlib.closing(grpcclient.InferenceServerClient(url)) as client,
+        contextlib.suppress(Exception),
+    ):
+        client._client_stub.ModelInfer(request, timeout=5)
+
+
+@pytest.mark.server
+def test_a_server_that_keeps_dying_is_given_up(repository: Path) -> None:
+    lines: list[str] = []
+    server = LocalServer(repository, log=lines.append, keep_up=True)
+    server.start()
+    (repository / "echo" / "1" / "model.py").write_text("import no_such_module_anywhere\n")
+    os.kill(server.pid, signal.SIGKILL)
+    eventually(lambda: not server.running, "the end")
+    assert server.wait(10) not in (None, 0)
+    assert lines[-1].endswith("times within 20 s of a start: give up")
+
+
+def test_leftovers_of_strangers_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder named like a pattern once removed what a running server had in shared memory."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    trap, link = tmp_path / "tridet-serve-*", tmp_path / "tridet-serve-0123abcd"
+    trap.mkdir()
+    (trap / "lock").touch()
+    link.symlink_to(trap)
+    region = SHM / f"tridet_{'0' * 8}_test"
+    region.touch()
+    try:
+        _folder.remove_leftovers()
+        assert trap.is_dir() and link.is_symlink() and region.exists()
+    finally:
+        region.unlink()

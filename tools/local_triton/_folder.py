@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -83,8 +85,11 @@ def remove_leftovers() -> None:
     """Remove what servers left whose supervisor was killed: a folder whose lock nobody holds."""
     for base in {tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"}:
         for folder in Path(base).glob(f"{_FOLDER}*"):
+            # Anybody may put a folder there, of any name.
+            if not re.fullmatch(r"[0-9a-f]{8}", token_of(folder)) or not _is_ours(folder):
+                continue
             try:
-                lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+                lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             except OSError:
                 continue
             try:
@@ -94,7 +99,16 @@ def remove_leftovers() -> None:
             else:
                 prefix = shm_prefix(token_of(folder))
                 for region in Path("/dev/shm").glob(f"{prefix}*"):
-                    region.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):
+                        region.unlink()
                 shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(lock)
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()

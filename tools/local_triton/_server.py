@@ -61,6 +61,7 @@ class LocalServer:
             a model prints comes when its buffer is full, unless it prints with flush=True.
         shm_bytes: shared memory that each model instance starts with. None: by what is free.
         verbose: give `log` all that Triton writes, instead of what matters.
+        keep_up: start the server again when it dies, or the process of a step does; `wait` goes on.
         options: further options for tritonserver, such as "--log-verbose=1".
         environment: variables for the server and its models, on top of this process's own.
     """
@@ -80,6 +81,7 @@ class LocalServer:
         log: Callable[[str], None] | None = None,
         verbose: bool = False,
         shm_bytes: int | None = None,
+        keep_up: bool = False,
         options: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -94,6 +96,7 @@ class LocalServer:
         self._show = log
         self._verbose = verbose
         self._shm_bytes = shm_bytes
+        self._keep_up = keep_up
         self._options = tuple(options)
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[str] | None = None
@@ -102,6 +105,7 @@ class LocalServer:
         self._log = TritonLog(has_gpu=False)
         self._log_error: Exception | None = None
         self._pid: int | None = None
+        self._said = b""
         self._owner = os.getpid()
         self._server_id = ""
 
@@ -124,7 +128,11 @@ class LocalServer:
 
     @property
     def pid(self) -> int:
-        """The process id of tritonserver itself. Raises ServeError before the start."""
+        """The process id of tritonserver itself; another after each start where it is kept up.
+
+        Raises ServeError before the start.
+        """
+        self._note_pids()
         if self._pid is None:
             raise ServeError("the server has not been started: call start() first")
         return self._pid
@@ -178,6 +186,8 @@ class LocalServer:
             try:
                 self._launch(wheel, libpython)
                 self._wait_ready()
+                if self._keep_up and self._control is not None:
+                    self._control.sendall(b"U")
                 return
             except PortTakenError as error:
                 self.kill()
@@ -269,7 +279,19 @@ class LocalServer:
             target=self._read_log, args=(self._process.stdout, self._log), daemon=True
         )
         self._reader.start()
-        self._pid = int(self._control.makefile().readline() or 0) or None
+        self._note_pids(0)  # waits for the first
+
+    def _note_pids(self, flags: int = socket.MSG_DONTWAIT) -> None:
+        """Take in the process ids that the supervisor has told, one a line."""
+        if self._control is None:
+            return
+        with contextlib.suppress(OSError):
+            while said := self._control.recv(64, flags):
+                flags = socket.MSG_DONTWAIT
+                self._said += said
+        *lines, self._said = self._said.split(b"\n")
+        if lines:
+            self._pid = int(lines[-1])
 
     def _arguments(self, folder: Path, token: str) -> list[str]:
         grpc, http_, metrics = self._ports

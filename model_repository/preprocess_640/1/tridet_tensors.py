@@ -5,11 +5,16 @@ Triton 2.51, were built for NumPy 1 and hand NumPy 2 empty or zeroed arrays with
 does not go through NumPy's C interface and is the same for every version.
 """
 
+import ctypes
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
+
+_set_capsule_name = ctypes.pythonapi.PyCapsule_SetName
+_set_capsule_name.argtypes = (ctypes.py_object, ctypes.c_char_p)
+_CONSUMED = ctypes.c_char_p(b"used_dltensor")
 
 
 def array_from_request(request: Any, name: str) -> npt.NDArray[Any] | None:
@@ -27,4 +32,9 @@ def tensor_from_array(name: str, array: npt.NDArray[Any]) -> Any:
         sides = [*array.shape[1:], 1]
         strides = [array.itemsize * int(np.prod(sides[axis:])) for axis in range(array.ndim)]
         array = np.lib.stride_tricks.as_strided(array, strides=strides)
-    return pb_utils.Tensor.from_dlpack(name, array)
+    capsule = array.__dlpack__()
+    tensor = pb_utils.Tensor.from_dlpack(name, capsule)
+    # The backend marks it as taken under a name of its own ("used_dlpack"), not the protocol's: then
+    # NumPy would write an error to the log when it ends, once a tensor.
+    _set_capsule_name(capsule, _CONSUMED)
+    return tensor
