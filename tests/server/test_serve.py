@@ -635,10 +635,8 @@ def answers(server: LocalServer) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
-def kept_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalServer, list[str]]]:
-    repository = tmp_path_factory.mktemp("kept up")
-    write_model(repository, "echo", ECHO_MODEL)
+@pytest.fixture
+def kept_up(repository: Path) -> Iterator[tuple[LocalServer, list[str]]]:
     lines: list[str] = []
     with LocalServer(repository, log=lines.append, keep_up=True) as server:
         yield server, lines

@@ -34,7 +34,7 @@ def tensor_from_array(name: str, array: npt.NDArray[Any]) -> Any:
         array = np.lib.stride_tricks.as_strided(array, strides=strides)
     capsule = array.__dlpack__()
     tensor = pb_utils.Tensor.from_dlpack(name, capsule)
-    # The backend marks it as taken under a name of its own ("used_dlpack"), not the protocol's: then
-    # NumPy would write an error to the log when it ends, once a tensor.
+    # The backend marks it as taken under a name of its own, "used_dlpack": by the protocol NumPy
+    # takes it for its own still, and writes an error to the log when it ends, once a tensor.
     _set_capsule_name(capsule, _CONSUMED)
     return tensor
