@@ -124,10 +124,20 @@ def test_what_is_overtaken_is_lost(tmp_path: Path, clock: Clock) -> None:
     served_each(door, clock, 0.05, 1)
     with pytest.raises(OverloadedError, match="got 2 and 2 more"):
         door.admit(2)
-    clock.go_on(0.1)
+    clock.go_on(0.5)
     served_each(door, clock, 0.05, 1)
     clock.go_on(0.01)
     door.admit(3)
+
+
+def test_a_frame_given_up_too_early_is_served_all_the_same(tmp_path: Path, clock: Clock) -> None:
+    """Of two detectors, the slow one is overtaken by the quick one."""
+    door = Admission(3, 10, tmp_path)
+    slow = [door.admit(1), door.admit(1)]
+    for _ in range(20):
+        served_each(door, clock, 0.05, 1)
+    for ticket in slow:
+        door.release(ticket)
 
 
 def test_all_lost_at_once_close_the_door_for_a_moment_only(tmp_path: Path, clock: Clock) -> None:
@@ -136,7 +146,7 @@ def test_all_lost_at_once_close_the_door_for_a_moment_only(tmp_path: Path, clock
     door.admit(4)
     with pytest.raises(OverloadedError):
         door.admit(1)
-    clock.go_on(0.21)
+    clock.go_on(0.61)
     assert door.admit(4)
 
 

@@ -46,9 +46,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
 
 def under_way(server: LocalServer) -> int:
     """Count the frames that the server has let in and not counted out."""
-    (path,) = Path("/dev/shm").glob(f"tridet-admission-*-{server.pid}")
-    table = np.fromfile(path, np.int64)
-    tickets, frames = table[admission._ROWS :].reshape(2, -1)
+    (path,) = Path("/dev/shm").glob(f"tridet-admission-*-{server.pid}-*")
+    left = admission._ROWS * admission._RECENT * admission._LEFT_WORDS
+    words = np.fromfile(path, np.int64)[admission._ROWS : -left].reshape(admission._FRAME_WORDS, -1)
+    tickets, frames = words[:2]
     return int(frames[tickets != 0].sum())
 
 

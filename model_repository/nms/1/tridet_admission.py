@@ -41,7 +41,7 @@ _WINDOW_NS = 2_000_000_000
 _REFRESH_NS = 5_000_000
 """How long what is derived from them is used again: the door is passed thousands of times a
 second."""
-_SLACK_NS = 100_000_000
+_SLACK_NS = 500_000_000
 """How much longer than all others a frame may take before it is given up as lost."""
 _CAUTION = 1.05
 """How much slower than lately the server is taken to be: a late frame is work for nothing."""
@@ -95,7 +95,7 @@ class Admission:
         self._left = left_words.reshape(_ROWS, _RECENT, _LEFT_WORDS)
         self._place_bits = (places - 1).bit_length()
         self._row: int | None = None
-        self._next = 0
+        self._count = 0
         self._flow = _Flow(self._left[0, :0, :3], 0.0, 0)
         self._flow_at = -_REFRESH_NS
 
@@ -136,13 +136,11 @@ class Admission:
                     f"but {under_way} frames under way make it {expected_s:.2f} s"
                 )
         first = row * self._capacity
-        mine = waiting[first : first + self._capacity]
-        # There is one: each waiting ticket of this row stands for a frame or more. In turn, so that
-        # what is given up as lost is overwritten last.
-        free = np.flatnonzero(~mine)
-        place = int(free[np.searchsorted(free, self._next) % len(free)])
-        self._next = place + 1
-        place += first
+        mine = slice(first, first + self._capacity)
+        # There is one: each waiting ticket of this row stands for a frame or more. One given up as
+        # lost comes last, the oldest first: should it leave after all, it is served.
+        given_up = np.where(self._tickets[mine] == _FREE, 0, self._came[mine])
+        place = first + int(np.argmin(np.where(waiting[mine], now + 1, given_up)))
         # By chance, so that nobody who calls the nms step by hand counts out another's frame.
         ticket = secrets.randbits(62 - self._place_bits) + 1 << self._place_bits | place
         self._tickets[place] = _FREE
@@ -171,11 +169,11 @@ class Admission:
         )
         self._tickets[place] = _FREE
         now = time.monotonic_ns()
-        self._left[self._claim_row(), self._next % _RECENT] = (
+        self._left[self._claim_row(), self._count % _RECENT] = (
             *(came, now, frames),
             now - expected if expected > came else 0,
         )
-        self._next += 1
+        self._count += 1
         if now > due:
             raise OverloadedError(
                 f"overloaded: expected to take at most {(due - came) / 1e9:g} s, "
