@@ -16,7 +16,6 @@ from tritonclient.grpc import service_pb2
 from tridet import options as _thresholds
 from tridet import wire as _wire
 from tridet.channel import TLS, is_loopback, target_from_url
-from tridet.deadline import Deadline, check_seconds
 from tridet.detections import Detections
 from tridet.exceptions import (
     ContractMismatch,
@@ -27,7 +26,7 @@ from tridet.exceptions import (
     TimedOut,
     TridetError,
 )
-from tridet.flow import Call, Compute, Flow, Pause, Together
+from tridet.flow import Call, Compute, Deadline, Flow, Pause, Together, check_seconds
 from tridet.groups import Cut, Found, merged, parameters_and_cuts
 from tridet.images import ImageLike, UInt8Array, pixels_of, source_of
 from tridet.model import ModelInfo, detectors_among, model_info_from_config
@@ -43,8 +42,7 @@ from tridet.rpc_errors import (
     unreachable,
 )
 from tridet.shm import RegionPool
-from tridet.tiles import joined
-from tridet.tiling import Tiling, Window, tiling_from
+from tridet.tiling import Tiling, Window, joined, tiling_from
 from tridet.transports import TRANSPORTS, Payload, Transport, is_heavy, prepare
 
 if TYPE_CHECKING:

@@ -8,8 +8,10 @@ from typing import Any, TypeAlias, TypedDict
 
 from tridet.exceptions import InvalidInput
 from tridet.processing.contract import AGNOSTIC, CLASSES, CONF, IMGSZ, IOU, MAX_DET, THRESHOLDS
-from tridet.tiling import OVERLAP, TILES, WHOLE
 
+TILES = "tiles"
+OVERLAP = "overlap"
+WHOLE = "whole"
 _SETTINGS = (*THRESHOLDS, IMGSZ, TILES, OVERLAP, WHOLE)
 
 Parameters: TypeAlias = "dict[str, bool | int | float | str]"

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tridet import AsyncDetector, Detector, InvalidInput
 from tridet.groups import MemberInfo
-from tridet.tiles import joined
-from tridet.tiling import Window, tiling_from
+from tridet.tiling import Window, joined, tiling_from
 
 SIZE = (1000, 500)
 LEFT, RIGHT, WHOLE = Window(0, 0, 600, 500), Window(400, 0, 1000, 500), Window(0, 0, *SIZE)
