@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from tridet.cli.image_files import Source, find_sources
-from tridet.cli.report import Report
 from tridet.cli.writers import open_writer
 from tridet.detections import Detections, UInt8Array
 from tridet.detector import Detector
@@ -75,7 +79,7 @@ def detect(
     sources, problems = find_sources(arguments, recursive)
     _check_save_folder(sources, output.save)
     cv2.setNumThreads(1)  # images run in parallel already; OpenCV's threads would only compete
-    with detector, Report(len(sources) + len(problems), quiet) as report:
+    with detector, _Report(len(sources) + len(problems), quiet) as report:
         for problem in problems:
             report.failure(problem)
         run = _Run(detector, output.save)
@@ -135,6 +139,72 @@ class _Run:
         target = self._save / source.output_name
         write_bytes(target, _encode(detections.annotate(pixels), target.suffix))
         return detections
+
+
+class _Report:
+    """What the user sees on stderr: a progress bar on a terminal, failures, and a summary.
+
+    Args:
+        total: number of sources.
+        quiet: print failures only.
+    """
+
+    def __init__(self, total: int, quiet: bool) -> None:
+        self.failed = 0
+        self.done = 0
+        self._quiet = quiet
+        self._classes: Counter[str] = Counter()
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("detecting"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=quiet or total < 2 or not self._console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=total)
+        self._started = time.monotonic()
+
+    def __enter__(self) -> _Report:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def success(self, detections: Detections) -> None:
+        """Count one image that was finished."""
+        self.done += 1
+        self._classes.update(detections.names)
+        self._progress.advance(self._task)
+
+    def failure(self, reason: str) -> None:
+        """Count and print one source that failed."""
+        self.failed += 1
+        self._progress.advance(self._task)
+        self._console.print(
+            f"tridet: error: {reason}", markup=False, highlight=False, soft_wrap=True
+        )
+
+    def summary(self) -> None:
+        """Print the table of counts."""
+        if self._quiet:
+            return
+        elapsed_s = time.monotonic() - self._started
+        table = Table(show_header=False, box=None, pad_edge=False)
+        table.add_column(style="bold")
+        table.add_column(justify="right")
+        table.add_row("images", str(self.done))
+        if self.failed:
+            table.add_row("failed", str(self.failed), style="red")
+        table.add_row("detections", str(self._classes.total()))
+        for name, count in self._classes.most_common():
+            table.add_row(f"  {name}", str(count), style="default")
+        table.add_row("time", f"{elapsed_s:.2f} s")
+        table.add_row("speed", f"{self.done / elapsed_s:.1f} images/s")
+        self._console.print(table)
 
 
 def _encode(pixels: UInt8Array, suffix: str) -> bytes:

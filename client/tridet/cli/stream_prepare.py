@@ -12,9 +12,8 @@ import click
 from tridet.async_detector import AsyncDetector
 from tridet.cli.options import Server
 from tridet.cli.stream_display import Display
-from tridet.cli.stream_run import Run
+from tridet.cli.stream_run import Run, StatsFile
 from tridet.cli.stream_sinks import Context, Outputs, check_installed, open_outputs
-from tridet.cli.stream_stats import StatsFile
 from tridet.detector import Detector
 from tridet.extras import require
 from tridet.streaming.assembly import StreamOptions, analysis_from, pipeline_of, sources_from

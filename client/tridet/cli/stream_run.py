@@ -1,22 +1,78 @@
-"""The main thread of ``tridet stream``: watch, show, and end."""
+"""The main thread of ``tridet stream``: watch, show, note the numbers, and end."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import signal
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
-from tridet.cli.interrupts import Interrupts
 from tridet.cli.stream_display import Display
 from tridet.cli.stream_sinks import Opened
-from tridet.cli.stream_stats import StatsFile
-from tridet.exceptions import TridetError
+from tridet.exceptions import SinkFailed, TridetError
 from tridet.streaming.pipeline import Pipeline
 from tridet.streaming.sinks.base import SinkThread
 from tridet.streaming.sources import Source
+from tridet.streaming.stats import Snapshot
 
 _TICK_S = 0.1
 # What the sinks still hold when the run is over may take so long to write.
 _FLUSH_S = 10.0
+_STATS_INTERVAL_S = 1.0
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+class StatsFile:
+    """The numbers of all sources: a line of JSON per source and second.
+
+    A line holds ``at``, in ISO 8601, and the fields of ``Snapshot``.
+
+    Args:
+        path: of the file; overwritten.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._due_s = clock()
+        self._file = path.open("w", encoding="utf-8")
+
+    def write_if_due(self, snapshots: Sequence[Snapshot]) -> None:
+        """Write the lines unless less than a second has passed; see ``write``."""
+        now_s = self._clock()
+        if now_s >= self._due_s:
+            # From now, not from when it was due: a pause is not made up for.
+            self._due_s = now_s + _STATS_INTERVAL_S
+            self.write(snapshots)
+
+    def write(self, snapshots: Sequence[Snapshot]) -> None:
+        """Write the lines.
+
+        Raises:
+            SinkFailed: they cannot be written, the disk is full for instance.
+        """
+        at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        lines = [json.dumps({"at": at, **snapshot.to_dict()}) + "\n" for snapshot in snapshots]
+        try:
+            self._file.write("".join(lines))
+            self._file.flush()
+        except OSError as error:
+            raise SinkFailed(f"--stats {self._path}: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        """Finish; everything has been written."""
+        with contextlib.suppress(OSError):  # the rest of a line that ``write`` has reported
+            self._file.close()
 
 
 class Run:
@@ -55,7 +111,7 @@ class Run:
         Raises:
             TridetError: the run could not begin.
         """
-        with Interrupts() as interrupts:
+        with _Interrupts() as interrupts:
             with self._display:
                 self._watch(interrupts)
                 cut_off = interrupts.received is not None and self._files_left()
@@ -68,7 +124,7 @@ class Run:
             return 1
         return 128 + (interrupts.received or 0) if cut_off else 0
 
-    def _watch(self, interrupts: Interrupts) -> None:
+    def _watch(self, interrupts: _Interrupts) -> None:
         for sink in self._sinks:
             sink.start()
         self._pipeline.start()
@@ -126,6 +182,37 @@ class Run:
                 self._report(sink.name, sink.error)
         if self._stats_file is not None:
             self._stats_file.close()
+
+
+class _Interrupts:
+    """Ctrl-C and SIGTERM: the first asks for a clean end, the second does not ask.
+
+    While the block runs, signals are noted instead of raised, so that none is ever lost.
+
+    A thread that holds a lock when ``KeyboardInterrupt`` strikes may leave anything half done.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        """The signal's number."""
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Interrupts:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self.received is not None:
+            # Not sys.exit, which waits for threads that may hang. The table has hidden the cursor.
+            if sys.stderr.isatty():
+                os.write(sys.stderr.fileno(), _SHOW_CURSOR.encode())
+            os._exit(128 + number)
+        self.received = number
 
 
 def _summary(sink: SinkThread) -> str:
