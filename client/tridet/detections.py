@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tridet.exceptions import InvalidInput
 from tridet.groups import MemberInfo
+from tridet.images import check_pixels
 
 if TYPE_CHECKING:
     import supervision
@@ -165,15 +167,29 @@ class Detections:
     def annotate(self, image: UInt8Array) -> UInt8Array:
         """Return a copy of ``image`` with the boxes and their labels drawn on it.
 
+        A label is ``name score``, with tracking ``#id name score``; colours go by the class.
+
         Args:
             image: uint8 [h, w, 3], BGR: the image that was given to the detector, upright.
 
         Raises:
             InvalidInput: ``image`` is not such an array, or not of ``image_size``.
         """
-        from tridet.drawing import annotate
+        from tridet.drawing import draw_boxes
 
-        return annotate(image, self)
+        check_pixels(image)
+        height, width = image.shape[:2]
+        if (width, height) != self.image_size:
+            expected = "{} x {}".format(*self.image_size)
+            raise InvalidInput(
+                f"expected the image that was detected, {expected}, got {width} x {height}"
+            )
+        texts = [
+            ("" if found.track_id is None else f"#{found.track_id} ")
+            + f"{found.name} {found.score:.2f}"
+            for found in self
+        ]
+        return draw_boxes(image, self.boxes, self.class_ids, texts)
 
 
 def _set_read_only(

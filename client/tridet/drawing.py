@@ -1,13 +1,14 @@
-"""Draw detections with supervision's annotators, sized to the image."""
+"""Draw boxes and their texts with supervision's annotators, sized to the image."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 import supervision as sv
 
-from tridet.detections import Detections, UInt8Array
-from tridet.exceptions import InvalidInput
-from tridet.images import check_pixels
+from tridet.images import UInt8Array
 
 _PALETTE = sv.ColorPalette.DEFAULT
 # Black on light colours and white on dark ones, by perceived brightness (ITU-R BT.601).
@@ -21,21 +22,22 @@ _TEXT_PALETTE = sv.ColorPalette(
 _REFERENCE_PX = 720
 
 
-def annotate(image: UInt8Array, detections: Detections) -> UInt8Array:
-    """Return a copy of uint8 [h, w, 3] BGR with boxes and their labels drawn on it.
+def draw_boxes(
+    image: UInt8Array,
+    boxes: npt.NDArray[np.float32],
+    class_ids: npt.NDArray[np.int32],
+    texts: Sequence[str],
+) -> UInt8Array:
+    """Return a copy of an image with boxes and a text at each.
 
-    A label is ``name score``, with tracking ``#id name score``; colours go by the class.
+    Args:
+        image: uint8 [h, w, 3], BGR.
+        boxes: float32 [n, 4], xyxy in pixels.
+        class_ids: int32 [n]; colours go by them.
+        texts: n of them.
     """
-    check_pixels(image)
-    height, width = image.shape[:2]
-    if (width, height) != detections.image_size:
-        expected = "{} x {}".format(*detections.image_size)
-        raise InvalidInput(
-            f"expected the image that was detected, {expected}, got {width} x {height}"
-        )
-    size = min(width, height) / _REFERENCE_PX
-    thickness = max(1, round(2 * size))
-    boxes = sv.BoxAnnotator(color=_PALETTE, thickness=thickness)
+    size = min(image.shape[:2]) / _REFERENCE_PX
+    outlines = sv.BoxAnnotator(color=_PALETTE, thickness=max(1, round(2 * size)))
     labels = sv.LabelAnnotator(
         color=_PALETTE,
         text_color=_TEXT_PALETTE,
@@ -45,11 +47,7 @@ def annotate(image: UInt8Array, detections: Detections) -> UInt8Array:
         text_padding=max(2, round(5 * size)),
         smart_position=True,  # keeps labels inside the image and apart from each other
     )
-    found = detections.to_supervision()
-    texts = [
-        ("" if item.track_id is None else f"#{item.track_id} ") + f"{item.name} {item.score:.2f}"
-        for item in detections
-    ]
-    drawn = boxes.annotate(np.ascontiguousarray(image).copy(), found)
-    annotated: UInt8Array = labels.annotate(drawn, found, texts)
-    return annotated
+    found = sv.Detections(xyxy=boxes, class_id=class_ids.astype(int))
+    drawn = outlines.annotate(np.ascontiguousarray(image).copy(), found)
+    labelled: UInt8Array = labels.annotate(drawn, found, list(texts))
+    return labelled
