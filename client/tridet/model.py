@@ -32,7 +32,7 @@ from tridet.processing.contract import (
     PARAM_TASK,
     member_output,
 )
-from tridet.processing.parameters import ImgszError, check_imgsz
+from tridet.processing.parameters import ParameterError, check_imgsz
 
 _TASK = "detect"
 # What PARAM_GROUP says of each member.
@@ -77,7 +77,7 @@ class ModelInfo:
             return self.input_size
         try:
             return check_imgsz(imgsz, *self.input_sizes)
-        except ImgszError as error:
+        except ParameterError as error:
             raise InvalidInput(str(error)) from None
 
 

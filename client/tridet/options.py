@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, TypeAlias, TypedDict
 
 from tridet.exceptions import InvalidInput
 from tridet.processing.contract import AGNOSTIC, CLASSES, CONF, IMGSZ, IOU, MAX_DET, THRESHOLDS
+from tridet.processing.parameters import (
+    ParameterError,
+    check_agnostic,
+    check_fraction,
+    check_max_det,
+    text_from_class_ids,
+)
 
 TILES = "tiles"
 OVERLAP = "overlap"
@@ -65,27 +72,24 @@ def parameters_from_thresholds(
         InvalidInput: out of range, of a wrong type, or a class that the model does not know.
     """
     parameters: Parameters = {}
-    for name, value in thresholds.items():
-        if name in (CONF, IOU):
-            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
-                raise InvalidInput(f"{name}: expected a number from 0 to 1, got {value!r}")
-            parameters[name] = float(value)
-        elif name == MAX_DET:
-            if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
-                raise InvalidInput(f"{name}: expected an integer of at least 1, got {value!r}")
-            parameters[name] = int(value)
-        elif name == AGNOSTIC:
-            if not isinstance(value, bool):
-                raise InvalidInput(f"{name}: expected True or False, got {value!r}")
-            parameters[name] = value
-        elif name == CLASSES:
-            parameters[name] = ",".join(str(index) for index in _class_indices(value, labels))
-        elif name == IMGSZ:  # checked by ModelInfo.side
-            parameters[name] = int(value)
+    try:
+        for name, value in thresholds.items():
+            if name in (CONF, IOU):
+                parameters[name] = check_fraction(name, value)
+            elif name == MAX_DET:
+                parameters[name] = check_max_det(value)
+            elif name == AGNOSTIC:
+                parameters[name] = check_agnostic(value)
+            elif name == CLASSES:
+                parameters[name] = text_from_class_ids(_class_ids(value, labels))
+            elif name == IMGSZ:  # checked by ModelInfo.side, which knows the sizes
+                parameters[name] = int(value)
+    except ParameterError as error:
+        raise InvalidInput(str(error)) from None
     return parameters
 
 
-def _class_indices(classes: Any, labels: tuple[str, ...]) -> list[int]:
+def _class_ids(classes: Any, labels: tuple[str, ...]) -> list[int]:
     if isinstance(classes, (str, Integral)):
         classes = [classes]
     if not isinstance(classes, Iterable):

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 from rich.console import Console
 from stub_onnx import write_stub
-from tridet.processing.nms import Thresholds
+from tridet.processing.parameters import NmsParameters
 from tridet_build.errors import GateError, ImagesError
 from tridet_build.gate.detections import Found, Settings, box_ious, compare, detect, match
 from tridet_build.gate.judge import GateFailedError, gate, gate_table
@@ -15,7 +15,7 @@ from tridet_build.gate.report import LIMITS, Limits, draw_worst, problems
 from tridet_build.gate.truth import Scores, find_labels, load_truth, mean_average_precision
 
 SETTINGS = Settings(
-    64, ("c0", "c1", "c2"), 40, Thresholds(conf=0.1, iou=0.7, max_det=20, agnostic=False)
+    64, ("c0", "c1", "c2"), 40, NmsParameters(conf=0.1, iou=0.7, max_det=20, agnostic=False)
 )
 
 

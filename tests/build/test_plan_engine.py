@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from stub_onnx import write_detector
 from test_plan import layer
-from tridet.processing.nms import Thresholds
+from tridet.processing.parameters import NmsParameters
 from tridet_build.errors import PlanError
 from tridet_build.gate.detections import session
 from tridet_build.manifest.manifest import load_manifests
@@ -200,7 +200,7 @@ def served(tmp_path: Path) -> Path:
     return tmp_path / "repository" / "one_detector" / "1" / "model.onnx"
 
 
-THRESHOLDS = Thresholds(conf=0.05, iou=0.7, max_det=300, agnostic=False)
+THRESHOLDS = NmsParameters(conf=0.05, iou=0.7, max_det=300, agnostic=False)
 # Square, so that no box of the stub lies in the letterbox's border and is clipped to nothing.
 PICTURES = 3 * [Path(__file__).parents[2] / "models/pcb/samples/board-red-960x960.jpg"]
 

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from stub_onnx import write_stub
-from tridet.processing.nms import Thresholds
+from tridet.processing.parameters import NmsParameters
 from tridet_build.errors import ImagesError, OnnxError, PrecisionError
 from tridet_build.gate.detections import Comparison, Settings, detect
 from tridet_build.gate.sensitivity import Block, block_of, sensitivity, sensitivity_table
@@ -347,7 +347,7 @@ def test_sensitivity_bridges_all_blocks_but_one_with_modelopt(
     plain = tmp_path / "fp16.onnx"
     to_fp16(weights, plain, input_size=32)
     np.testing.assert_allclose(outputs(tmp_path / "bridged.onnx", 2), outputs(plain, 2), atol=2e-3)
-    settings = Settings(32, ("thing",), 16, Thresholds(0.1, 0.7, 10, False))
+    settings = Settings(32, ("thing",), 16, NmsParameters(0.1, 0.7, 10, False))
     blocks, left = sensitivity(weights, out, images=images[:4], settings=settings)
     assert [block.name for block in blocks] == ["body"]
     assert blocks[0].nodes == made.heavy_nodes["int8"]

@@ -18,7 +18,8 @@ from tridet import wire as _wire
 from tridet.groups import combined_labels, merged, parameters_and_cuts
 from tridet.model import members_from_config, model_info_from_config
 from tridet.processing import contract
-from tridet.processing.nms import Thresholds, nms
+from tridet.processing.nms import nms
+from tridet.processing.parameters import NmsParameters
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 GOLDEN = Path(__file__).parents[1] / "build" / "golden_groups" / "line" / "config.pbtxt"
@@ -160,7 +161,7 @@ def test_what_is_cut_here_is_what_the_server_would_cut(
         scores = np.sort(rng.integers(0, 11, 25) / 10).astype(np.float32)[::-1]
         ids = rng.integers(0, len(one.labels), 25).astype(np.int32)
         candidates.append((boxes, scores, ids))
-        asked = Thresholds(
+        asked = NmsParameters(
             **{name: parameters[name] for name in ("conf", "iou", "max_det", "agnostic")}
         )  # type: ignore[arg-type]
         rows = nms(boxes, scores, ids, asked)
@@ -172,7 +173,7 @@ def test_what_is_cut_here_is_what_the_server_would_cut(
         own = None
         if "classes" in wished:
             own = tuple(i - one.class_ids.start for i in wished["classes"] if i in one.class_ids)  # type: ignore[attr-defined]
-        rows = nms(*candidate, Thresholds(**{**alone, "classes": own}))
+        rows = nms(*candidate, NmsParameters(**{**alone, "classes": own}))
         mine = (ids >= one.class_ids.start) & (ids < one.class_ids.stop)
         np.testing.assert_array_equal(boxes[mine], candidate[0][rows])
         np.testing.assert_array_equal(scores[mine], candidate[1][rows])

@@ -10,7 +10,7 @@ import pytest
 from fake_triton import FakeTriton, detector_config, picture
 from tridet import AsyncDetector, ContractMismatch, Detector, InvalidInput
 from tridet.processing.contract import IMGSZ
-from tridet.processing.parameters import ImgszError, check_imgsz
+from tridet.processing.parameters import ParameterError, check_imgsz
 
 
 @pytest.fixture
@@ -85,5 +85,5 @@ def test_check_takes_the_sizes(size: int) -> None:
 
 
 def test_check_names_the_only_size() -> None:
-    with pytest.raises(ImgszError, match="expected 64, this model's only input size, got None"):
+    with pytest.raises(ParameterError, match="expected 64, this model's only input size, got None"):
         check_imgsz(None, 64, 64)

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tridet.processing.letterbox import undo_letterbox
-from tridet.processing.nms import Thresholds, nms
+from tridet.processing.nms import nms
+from tridet.processing.parameters import NmsParameters
 
-DEFAULTS = Thresholds(conf=0.25, iou=0.7, max_det=300, agnostic=False)
+DEFAULTS = NmsParameters(conf=0.25, iou=0.7, max_det=300, agnostic=False)
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -20,7 +21,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def reference(
-    boxes: np.ndarray, scores: np.ndarray, class_ids: np.ndarray, thresholds: Thresholds
+    boxes: np.ndarray, scores: np.ndarray, class_ids: np.ndarray, thresholds: NmsParameters
 ) -> list[int]:
     kept: list[int] = []
     for row in range(len(boxes)):
@@ -41,7 +42,7 @@ _candidates = st.lists(
     st.tuples(_box, st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.integers(0, 2)), max_size=40
 )
 _thresholds = st.builds(
-    Thresholds,
+    NmsParameters,
     conf=st.sampled_from([0.0, 0.25, 0.3, 1.0]),
     iou=st.sampled_from([0.0, 0.2, 0.45, 0.7, 1.0]),
     max_det=st.integers(1, 20),
@@ -52,7 +53,7 @@ _thresholds = st.builds(
 
 @given(_candidates, _thresholds)
 def test_equals_the_reference(
-    candidates: list[tuple[tuple[int, ...], float, int]], thresholds: Thresholds
+    candidates: list[tuple[tuple[int, ...], float, int]], thresholds: NmsParameters
 ) -> None:
     candidates.sort(key=lambda candidate: -candidate[1])
     boxes = np.array([c[0] for c in candidates], np.float32).reshape(-1, 4)
@@ -66,7 +67,7 @@ def test_a_chain_of_overlaps_keeps_its_ends() -> None:
     # b clashes with a and c, which do not clash with each other: b falls to a, so c stays.
     boxes = np.array([[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]], np.float32)
     scores, class_ids = np.array([0.9, 0.8, 0.7], np.float32), np.zeros(3, np.int32)
-    thresholds = Thresholds(conf=0.1, iou=0.3, max_det=9, agnostic=False)
+    thresholds = NmsParameters(conf=0.1, iou=0.3, max_det=9, agnostic=False)
     assert nms(boxes, scores, class_ids, thresholds).tolist() == [0, 2]
 
 

@@ -16,7 +16,8 @@ from stub_onnx import write_stub
 from tridet.processing import contract
 from tridet.processing.decode import decode
 from tridet.processing.letterbox import letterbox, undo_letterbox
-from tridet.processing.nms import Thresholds, nms
+from tridet.processing.nms import nms
+from tridet.processing.parameters import NmsParameters
 from tritonclient.utils import InferenceServerException
 
 pytestmark = pytest.mark.server
@@ -48,7 +49,9 @@ def frame(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def expected(image: np.ndarray, size: int, thresholds: Thresholds, path: str) -> list[np.ndarray]:
+def expected(
+    image: np.ndarray, size: int, thresholds: NmsParameters, path: str
+) -> list[np.ndarray]:
     """The whole pipeline in this process: letterbox, the plain ONNX, NumPy, NMS."""
     canvas = np.full((size, size, 3), contract.PAD_VALUE, np.uint8)
     undo = letterbox(image, canvas)
@@ -73,7 +76,7 @@ def test_equals_the_pipeline_in_this_process(
     path = tmp_path_factory.mktemp("onnx") / "stub.onnx"
     write_stub(path)
     image = frame(height, width)
-    thresholds = Thresholds(conf=0.2, iou=0.5, max_det=20, agnostic=False, classes=(0, 2))
+    thresholds = NmsParameters(conf=0.2, iou=0.5, max_det=20, agnostic=False, classes=(0, 2))
     counts, *got = infer(client, image[None], conf=0.2, iou=0.5, max_det=20, classes="0,2")
     want = expected(image, 64, thresholds, str(path))
     assert counts.tolist() == [[len(want[0])]]

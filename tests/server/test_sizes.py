@@ -18,7 +18,7 @@ from stub_onnx import write_detector, write_dynamic_detector
 from test_contract import expected, frame
 from tridet import Detector, InvalidInput
 from tridet.processing import contract
-from tridet.processing.nms import Thresholds
+from tridet.processing.parameters import NmsParameters
 from tridet_build.manifest.manifest import load_manifests
 from tridet_build.repository.check import check
 from tridet_build.repository.render import write
@@ -26,7 +26,7 @@ from tritonclient.utils import InferenceServerException
 
 pytestmark = pytest.mark.server
 SMALLEST, USUAL, LARGEST = SIZES = (64, 96, 160)
-ALL = Thresholds(conf=0.01, iou=0.9, max_det=300, agnostic=False)
+ALL = NmsParameters(conf=0.01, iou=0.9, max_det=300, agnostic=False)
 PARAMETERS = {"conf": 0.01, "iou": 0.9, "max_det": 300}
 
 

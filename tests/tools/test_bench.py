@@ -28,7 +28,8 @@ from bench_pipelines.summary import (
 from bench_pipelines.tables import round_trip_tables, step_table, target_table
 from bench_pipelines.triton_stats import outside_detector_ms, total
 from bench_pipelines.worker import Burst
-from tridet.processing.nms import Thresholds, nms
+from tridet.processing.nms import nms
+from tridet.processing.parameters import NmsParameters
 from tridet_bench.table import Table
 from tridet_bench.triton_stats import StepTime, difference, snapshot_from_response
 from tritonclient.grpc import service_pb2
@@ -185,7 +186,7 @@ def test_the_stub_finds_every_object_once() -> None:
     assert boxes.shape == (scene.CANDIDATES, 4)
     assert (np.diff(scores) <= 0).all()
     for iou, agnostic in ((0.45, True), (scene.IOU, False)):
-        thresholds = Thresholds(conf=scene.CONF, iou=iou, max_det=300, agnostic=agnostic)
+        thresholds = NmsParameters(conf=scene.CONF, iou=iou, max_det=300, agnostic=agnostic)
         assert len(nms(boxes, scores, class_ids, thresholds)) == scene.OBJECTS
 
 

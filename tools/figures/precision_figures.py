@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 import onnx
 from rich.console import Console
-from tridet.processing.nms import Thresholds
+from tridet.processing.parameters import NmsParameters
 from tridet_build.errors import BuildError
 from tridet_build.gate import judge as gates
 from tridet_build.gate.detections import Found, Settings, detect, session
@@ -127,7 +127,7 @@ def _settings(manifest: Manifest) -> Settings:
         manifest.input_size.opt,
         manifest.labels,
         manifest.candidates,
-        Thresholds(served.conf, served.iou, served.max_det, served.agnostic),
+        NmsParameters(served.conf, served.iou, served.max_det, served.agnostic),
         manifest.limits.max_pixels,
         manifest.threads,
     )

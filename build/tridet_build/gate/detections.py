@@ -10,7 +10,8 @@ import numpy.typing as npt
 from tridet.processing import contract
 from tridet.processing.decode import ImageError
 from tridet.processing.letterbox import undo_letterbox
-from tridet.processing.nms import Thresholds, nms
+from tridet.processing.nms import nms
+from tridet.processing.parameters import NmsParameters
 
 from tridet_build.errors import BuildError, GateError, first_line
 from tridet_build.images import MAX_PIXELS, letterboxed
@@ -45,7 +46,7 @@ class Settings:
     input_size: int
     labels: tuple[str, ...]
     candidates: int = 300
-    thresholds: Thresholds = Thresholds(conf=0.25, iou=0.7, max_det=300, agnostic=False)  # noqa: RUF009
+    thresholds: NmsParameters = NmsParameters(conf=0.25, iou=0.7, max_det=300, agnostic=False)  # noqa: RUF009
     max_pixels: int = MAX_PIXELS
     threads: int = 0
 
@@ -57,7 +58,7 @@ def settings_of(manifest: Manifest) -> Settings:
         input_size=manifest.input_size.opt,
         labels=manifest.labels,
         candidates=manifest.candidates,
-        thresholds=Thresholds(wished.conf, wished.iou, wished.max_det, wished.agnostic),
+        thresholds=NmsParameters(wished.conf, wished.iou, wished.max_det, wished.agnostic),
         max_pixels=manifest.limits.max_pixels,
         threads=manifest.threads,
     )
@@ -291,11 +292,11 @@ def _found(
     path: Path,
     undo: Float32Array,
     candidates: Sequence[npt.NDArray[Any]],
-    served: Thresholds,
+    served: NmsParameters,
 ) -> Found:
     boxes, scores, class_ids = candidates
     lowest = min(LOWEST_CONF, served.conf)
-    thresholds = Thresholds(lowest, served.iou, served.max_det, served.agnostic, served.classes)
+    thresholds = NmsParameters(lowest, served.iou, served.max_det, served.agnostic, served.classes)
     rows = nms(boxes, scores, class_ids, thresholds)
     return Found(
         path,

@@ -32,7 +32,7 @@ _Label = Annotated[str, Field(min_length=1)]
 
 
 @dataclass(frozen=True, config=STRICT)
-class Thresholds:
+class DefaultThresholds:
     """Defaults of the request parameters; see the contract for their meaning."""
 
     conf: _Fraction = 0.25
@@ -153,7 +153,7 @@ class Manifest:
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     layout: Layout | None = None
     threads: Annotated[int, Field(ge=0)] = 0
-    thresholds: Thresholds = field(default_factory=Thresholds)
+    thresholds: DefaultThresholds = field(default_factory=DefaultThresholds)
     batch: Batch = field(default_factory=Batch)
     instances: Instances = field(default_factory=Instances)
     limits: Limits = field(default_factory=Limits)

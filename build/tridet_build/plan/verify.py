@@ -9,7 +9,8 @@ import numpy.typing as npt
 from tridet.processing import contract
 from tridet.processing.decode import ImageError
 from tridet.processing.letterbox import undo_letterbox
-from tridet.processing.nms import Thresholds, nms
+from tridet.processing.nms import nms
+from tridet.processing.parameters import NmsParameters
 
 from tridet_build.errors import PlanError, first_line
 from tridet_build.gate.detections import LOWEST_CONF, Comparison, Found, compare, session
@@ -28,7 +29,7 @@ def verify_plan(
     plan: Path,
     graph: Path,
     images: Sequence[Path],
-    thresholds: Thresholds,
+    thresholds: NmsParameters,
     *,
     batch: int = 4,
     most_changed: float = 0.01,
@@ -83,7 +84,7 @@ def detect(
     run: Runner,
     images: Sequence[Path],
     size: int,
-    thresholds: Thresholds,
+    thresholds: NmsParameters,
     batch: int,
     max_pixels: int = MAX_PIXELS,
 ) -> list[Found]:
@@ -97,7 +98,7 @@ def detect(
         batch: images of one call.
         max_pixels: largest accepted width times height of an image.
     """
-    lowest = Thresholds(
+    lowest = NmsParameters(
         min(LOWEST_CONF, thresholds.conf),
         thresholds.iou,
         thresholds.max_det,

@@ -14,7 +14,7 @@ from tridet.processing import contract
 from tritonclient.grpc import model_config_pb2 as pb
 
 from tridet_build.manifest.groups import Group
-from tridet_build.manifest.manifest import Manifest, Thresholds
+from tridet_build.manifest.manifest import DefaultThresholds, Manifest
 from tridet_build.manifest.sizes import Sizes
 
 Runtime: TypeAlias = Literal["tensorrt", "onnxruntime", "python"]
@@ -87,7 +87,7 @@ def nms_config(manifests: Sequence[Manifest]) -> pb.ModelConfig:
         config.input.add(name=name, data_type=kind, dims=dims, optional=True)
     _add(config.output, _DETECTIONS)
     wishes = {m.thresholds for m in manifests}
-    defaults = wishes.pop() if len(wishes) == 1 else Thresholds()
+    defaults = wishes.pop() if len(wishes) == 1 else DefaultThresholds()
     for name, value in asdict(defaults).items():
         config.parameters[name].string_value = json.dumps(value)
     return config

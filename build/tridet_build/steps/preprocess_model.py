@@ -26,11 +26,10 @@ from tridet_processing.contract import (
 )
 from tridet_processing.decode import ImageError, check_pixels, decode
 from tridet_processing.letterbox import letterbox
-from tridet_processing.nms import Thresholds
-from tridet_processing.parameters import check_imgsz
+from tridet_processing.parameters import NmsParameters, check_imgsz
 from tridet_tensors import array_from_request, tensor_from_array
 
-_ANY_THRESHOLDS = Thresholds(conf=0.0, iou=0.0, max_det=1, agnostic=False)
+_ANY_THRESHOLDS = NmsParameters(conf=0.0, iou=0.0, max_det=1, agnostic=False)
 
 
 class TritonPythonModel:

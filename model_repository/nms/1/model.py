@@ -27,7 +27,8 @@ from tridet_processing.contract import (
     STEP_MAX_WAIT_S,
 )
 from tridet_processing.letterbox import undo_letterbox
-from tridet_processing.nms import Thresholds, nms
+from tridet_processing.nms import nms
+from tridet_processing.parameters import NmsParameters
 from tridet_tensors import array_from_request, tensor_from_array
 
 
@@ -37,7 +38,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
         parameters = {k: json.loads(v["string_value"]) for k, v in config["parameters"].items()}
-        self._defaults = Thresholds(
+        self._defaults = NmsParameters(
             **{name: parameters[name] for name in (CONF, IOU, MAX_DET, AGNOSTIC)}
         )
         self._admission = Admission(parameters[STEP_MAX_IN_FLIGHT], parameters[STEP_MAX_WAIT_S])

@@ -29,7 +29,8 @@ import numpy as np
 import onnxruntime
 import torch
 from tridet.processing.letterbox import letterbox, undo_letterbox
-from tridet.processing.nms import Thresholds, nms
+from tridet.processing.nms import nms
+from tridet.processing.parameters import NmsParameters
 from tridet_build.onnx.export import ExportReport, export_onnx
 from tridet_build.onnx.serving_graph import serving_graph
 from ultralytics import YOLO
@@ -179,7 +180,7 @@ def from_tridet(
     )
     # An end-to-end head has suppressed already: Ultralytics lets no NMS follow.
     iou = 1.0 if report.layout == "end_to_end" else IOU
-    thresholds = Thresholds(conf=CONF, iou=iou, max_det=CANDIDATES, agnostic=False)
+    thresholds = NmsParameters(conf=CONF, iou=iou, max_det=CANDIDATES, agnostic=False)
     canvases = np.full((len(images), SIZE, SIZE, 3), 114, np.uint8)
     undo = [letterbox(image, canvas) for image, canvas in zip(images, canvases, strict=True)]
     outputs = session.run(["boxes", "scores", "class_ids"], {"images": canvases})

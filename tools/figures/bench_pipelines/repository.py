@@ -10,7 +10,7 @@ from typing import Any
 
 from tridet.processing import contract
 from tridet_build import steps
-from tridet_build.manifest.manifest import Manifest, Thresholds
+from tridet_build.manifest.manifest import DefaultThresholds, Manifest
 from tridet_build.manifest.sizes import Sizes
 from tridet_build.repository import configs
 from tridet_build.repository.render import render
@@ -45,7 +45,7 @@ def write_repository(root: Path) -> None:
         labels=tuple(f"class {number}" for number in range(scene.CLASSES)),
         input_size=_SIZES,
         candidates=scene.CANDIDATES,
-        thresholds=Thresholds(conf=scene.CONF, iou=scene.IOU),
+        thresholds=DefaultThresholds(conf=scene.CONF, iou=scene.IOU),
     )
     files = {
         **render([manifest]),
