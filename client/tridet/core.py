@@ -13,9 +13,8 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from tridet import options as _thresholds
-from tridet import wire as _wire
-from tridet.channel import TLS, is_loopback, target_from_url
+from tridet import options, wire
+from tridet.channel import TLS, target_from_url
 from tridet.detections import Detections
 from tridet.exceptions import (
     ContractMismatch,
@@ -43,7 +42,7 @@ from tridet.rpc_errors import (
 )
 from tridet.shm import RegionPool
 from tridet.tiling import Tiling, Window, joined, tiling_from
-from tridet.transports import TRANSPORTS, Payload, Transport, is_heavy, prepare
+from tridet.transports import TRANSPORTS, Payload, Transport, is_heavy, prepare, route_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -104,7 +103,7 @@ class Core:
         Args:
             url: ``host:port`` of the server's gRPC endpoint.
             model: name of the detector, or of the group of detectors, there.
-            transport: how images travel: auto, fit, raw, encoded or shm; see ``_transports``.
+            transport: how images travel: auto, fit, raw, encoded or shm; see ``tridet.transports``.
             timeout_s: what one call may take in all: reading, resizing, request and retries. To
                 learn that the server does not answer at all takes up to a second more.
             retries: how often a request is sent again when the server is unavailable or overloaded
@@ -134,12 +133,11 @@ class Core:
         self._retries = retries
         self._tls = tls
         self._keepalive_s = keepalive_s
-        self._thresholds = _thresholds.given(thresholds)
+        self._thresholds = options.given(thresholds)
         tiling_from(self._thresholds)  # say at once what is wrong with it
         self._info: ModelInfo | None = None
         self._regions = RegionPool(url)
-        # Behind a loopback address may be a forwarded port: the first attempt tells.
-        self._may_share_memory = transport == "auto" and is_loopback(self._target)
+        self._route = route_of(transport, self._target)
         self._closed = False
         self._open()
 
@@ -160,7 +158,7 @@ class Core:
     ) -> Flow[Detections]:
         started, deadline = time.monotonic(), self._deadline(timeout_s)
         info = yield from self._model_info(deadline)
-        settings = {**self._thresholds, **_thresholds.given(thresholds)}
+        settings = {**self._thresholds, **options.given(thresholds)}
         asked = _asked(info, settings)
         tiling = tiling_from(settings)
         source = source_of(image)
@@ -190,11 +188,11 @@ class Core:
     ) -> Flow[tuple[Found, tuple[int, int]]]:
         """Detect in one picture; give what was found in its pixels, and its (width, height)."""
         payload: Payload = yield Compute(
-            lambda: prepare(image, self.transport, asked.info, asked.side),
-            heavy=is_heavy(image, self.transport, asked.side),
+            lambda: prepare(image, self._route, asked.info, asked.side),
+            heavy=is_heavy(image, self._route, asked.side),
         )
         response = yield from self._infer(payload, asked.parameters, deadline)
-        each = [_wire.arrays_from_response(response, outputs) for outputs in asked.info.outputs]
+        each = [wire.arrays_from_response(response, outputs) for outputs in asked.info.outputs]
         boxes, scores, class_ids = merged(each, asked.info.members, asked.cuts)
         return (payload.in_source_pixels(boxes), scores, class_ids), payload.image_size
 
@@ -232,17 +230,17 @@ class Core:
             return model_info_from_config(response.config, detectors_among(served))
 
     def _infer(self, payload: Payload, parameters: Parameters, deadline: Deadline) -> Flow[Any]:
-        if self.transport == "shm":
-            return (yield from self._infer_from_shared_memory(payload, parameters, deadline))
-        if self._may_share_memory:
+        if self._route.shared_memory:
             try:
                 return (yield from self._infer_from_shared_memory(payload, parameters, deadline))
             except SharedMemoryUnavailable:
-                self._may_share_memory = False
+                self._route = route_of(self.transport, self._target, shm_failed=True)
+                if self._route.shared_memory:
+                    raise
         return (
             yield from self._call(
                 "ModelInfer",
-                lambda left_s: _wire.request_bytes(payload, parameters, timeout_s=left_s),
+                lambda left_s: wire.request_bytes(payload, parameters, timeout_s=left_s),
                 deadline,
             )
         )
@@ -256,7 +254,7 @@ class Core:
             raise (yield from self._explain(error, deadline)) from error
 
         def request(left_s: float) -> bytes:
-            return _wire.request_bytes(payload, parameters, timeout_s=left_s, region=region.name)
+            return wire.request_bytes(payload, parameters, timeout_s=left_s, region=region.name)
 
         try:
             # Not in a thread: one whose caller is cancelled would go on writing to a block that the

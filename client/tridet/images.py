@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tridet.exceptions import InvalidInput
-from tridet.processing import decode as _decode
+from tridet.processing import decode
 from tridet.processing.contract import FORMATS
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -51,8 +51,8 @@ def pixels_of(image: ImageLike, max_pixels: int) -> UInt8Array:
         check_pixels(image)
         return np.ascontiguousarray(image)
     try:
-        return _decode.decode(bytes_of(image), formats=FORMATS, max_pixels=max_pixels)
-    except _decode.ImageError as error:
+        return decode.decode(bytes_of(image), formats=FORMATS, max_pixels=max_pixels)
+    except decode.ImageError as error:
         raise InvalidInput(str(error)) from error
 
 
@@ -63,8 +63,8 @@ def size_of(data: bytes, max_pixels: int) -> tuple[int, int]:
         InvalidInput: not an image, or over ``max_pixels``.
     """
     try:
-        header = _decode.read_header(data, formats=FORMATS, max_pixels=max_pixels)
-    except _decode.ImageError as error:
+        header = decode.read_header(data, formats=FORMATS, max_pixels=max_pixels)
+    except decode.ImageError as error:
         raise InvalidInput(str(error)) from error
     return header.width, header.height
 

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tridet.channel import is_loopback
 from tridet.exceptions import InvalidInput
 from tridet.images import ImageLike, UInt8Array, bytes_of, check_pixels, pixels_of, size_of
 from tridet.model import ModelInfo
@@ -28,6 +29,30 @@ Transport: TypeAlias = Literal["auto", "fit", "raw", "encoded", "shm"]
 TRANSPORTS: tuple[Transport, ...] = ("auto", "fit", "raw", "encoded", "shm")
 
 _JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a transport comes to."""
+
+    content: Literal["fit", "raw", "encoded"]
+    """What is sent of an image."""
+    shared_memory: bool
+    """Whether the server finds it in shared memory; over the wire otherwise."""
+
+
+def route_of(transport: Transport, target: str, *, shm_failed: bool = False) -> Route:
+    """Say what is sent and how. All that ``auto`` decides is decided here.
+
+    Args:
+        transport: as the user has it.
+        target: of the server, ``host:port``.
+        shm_failed: whether the server could not open this machine's shared memory.
+    """
+    if transport == "auto":
+        # Behind a loopback address may be a forwarded port: the first attempt tells.
+        return Route("fit", is_loopback(target) and not shm_failed)
+    return Route("raw", True) if transport == "shm" else Route(transport, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,36 +80,36 @@ class Payload:
         return undo_letterbox(boxes, np.array(sent, np.float32))
 
 
-def prepare(image: ImageLike, transport: Transport, model: ModelInfo, side: int) -> Payload:
-    """Read, decode, resize or encode ``image`` as the transport asks.
+def prepare(image: ImageLike, route: Route, model: ModelInfo, side: int) -> Payload:
+    """Read, decode, resize or encode ``image`` as its route asks.
 
     Args:
         image: the source.
-        transport: how it travels.
+        route: how it travels.
         model: the detector that gets it.
         side: of the square that the server fits it into, in pixels; see ``ModelInfo.side``.
 
     Raises:
         InvalidInput: it cannot be read or is not an image that the model accepts.
     """
-    if transport == "encoded":
+    if route.content == "encoded":
         return _encoded(image, model)
     pixels = pixels_of(image, model.max_pixels)
     height, width = pixels.shape[:2]
     # A frame smaller than the input goes as it is: the server enlarges it, to the same pixels.
     sent = pixels
-    if transport in ("auto", "fit") and max(width, height) > side:
+    if route.content == "fit" and max(width, height) > side:
         sent = fit(pixels, side)
     return Payload(
         model.name, IMAGE, sent, (width, height), (sent.shape[1], sent.shape[0]), _outputs(model)
     )
 
 
-def is_heavy(image: ImageLike, transport: Transport, side: int) -> bool:
+def is_heavy(image: ImageLike, route: Route, side: int) -> bool:
     """Whether ``prepare`` takes long enough (reading, decoding, a large resize) to block others."""
-    if not isinstance(image, np.ndarray) or transport == "encoded":
+    if not isinstance(image, np.ndarray) or route.content == "encoded":
         return True
-    return transport != "raw" and image.size > 3 * side**2
+    return route.content == "fit" and image.size > 3 * side**2
 
 
 def _outputs(model: ModelInfo) -> tuple[str, ...]:

@@ -25,26 +25,6 @@ def test_fitting_touches_one_side_and_exceeds_none(width, height, size):
     assert fitted_size(*fitted, size) == fitted
 
 
-@given(SIDE, SIDE, st.integers(0, 2**32 - 1))
-def test_boxes_return_to_the_source_exactly(width, height, seed):
-    sent = fitted_size(width, height, 640)
-    payload = Payload("pcb", "IMAGE", np.zeros((1, 1, 3), np.uint8), (width, height), sent)
-    source = np.random.default_rng(seed).uniform(0, 1, (5, 4)) * [width, height, width, height]
-    seen = source * ([sent[0] / width, sent[1] / height] * 2)
-    back = payload.in_source_pixels(seen.astype(np.float32))
-    assert back.dtype == np.float32
-    np.testing.assert_allclose(back, source, rtol=1e-5, atol=1e-3)
-
-
-@given(SIDE, SIDE)
-def test_a_box_around_everything_stays_on_the_image(width, height):
-    sent = fitted_size(width, height, 640)
-    payload = Payload("pcb", "IMAGE", np.zeros((1, 1, 3), np.uint8), (width, height), sent)
-    boxes = payload.in_source_pixels(np.array([[-1, -1, 641, 641]], np.float32))
-    assert (boxes[0] >= 0).all()
-    assert boxes[0, 2] <= width and boxes[0, 3] <= height
-
-
 @pytest.mark.parametrize(
     ("url", "loopback"),
     [
