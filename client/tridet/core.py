@@ -26,7 +26,7 @@ from tridet.exceptions import (
     TridetError,
 )
 from tridet.flow import Call, Compute, Deadline, Flow, Pause, Together, check_seconds
-from tridet.groups import Cut, Found, merged, parameters_and_cuts
+from tridet.groups import Found, MemberFilter, merged, parameters_and_filters
 from tridet.images import ImageLike, UInt8Array, pixels_of, source_of
 from tridet.model import ModelInfo, detectors_among, model_info_from_config
 from tridet.options import Parameters, Thresholds
@@ -69,7 +69,7 @@ class _Asked:
     side: int
     """Of the square that a picture is fitted into, in pixels."""
     parameters: Parameters
-    cuts: tuple[Cut, ...]
+    filters: tuple[MemberFilter, ...]
 
     def joined(self, views: Sequence[tuple[Window, Found]]) -> Found:
         """Return what the views of one image show together."""
@@ -78,7 +78,7 @@ class _Asked:
             self.info.members,
             iou=float(self.parameters.get(IOU, 1.0)),
             agnostic=bool(self.parameters.get(AGNOSTIC, False)),
-            limits=[cut.max_det for cut in self.cuts]
+            limits=[one.max_det for one in self.filters]
             or [int(self.parameters.get(MAX_DET, sys.maxsize))],
         )
 
@@ -193,7 +193,7 @@ class Core:
         )
         response = yield from self._infer(payload, asked.parameters, deadline)
         each = [wire.arrays_from_response(response, outputs) for outputs in asked.info.outputs]
-        boxes, scores, class_ids = merged(each, asked.info.members, asked.cuts)
+        boxes, scores, class_ids = merged(each, asked.info.members, asked.filters)
         return (payload.in_source_pixels(boxes), scores, class_ids), payload.image_size
 
     def _tiles_flow(
@@ -326,4 +326,4 @@ def _asked(info: ModelInfo, settings: Mapping[str, Any]) -> _Asked:
     side = info.side(settings.get(IMGSZ))
     # The model's own defaults are sent too: its last step on the server is shared with other
     # models and does not know them.
-    return _Asked(info, side, *parameters_and_cuts(settings, info.members, info.labels))
+    return _Asked(info, side, *parameters_and_filters(settings, info.members, info.labels))

@@ -1,8 +1,8 @@
 """A group of detectors as one: combined labels, thresholds per member, merged detections.
 
 The nms step on the server sees one set of thresholds for all members. It is sent the loosest, and
-the rest is cut here. That is exact: a stronger box is never suppressed by a weaker one, nor by one
-of another class, so what is cut afterwards would have changed nothing.
+the rest is filtered here. That is exact: a stronger box is never suppressed by a weaker one, nor by
+one of another class, so what is dropped afterwards would have changed nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from tridet.exceptions import ContractMismatch, InvalidInput
 from tridet.options import Parameters, parameters_from_thresholds
 from tridet.processing.contract import AGNOSTIC, CLASSES, CONF, MAX_DET
+from tridet.processing.parameters import class_ids_from_text
 
 Found: TypeAlias = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int32]]
 """Boxes float32 [n, 4], scores float32 [n] descending, class ids int32 [n]."""
@@ -43,7 +44,7 @@ class MemberInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class MemberFilter:
     """What to keep of one member's detections."""
 
     conf: float
@@ -66,12 +67,12 @@ def combined_labels(members: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, 
     )
 
 
-def parameters_and_cuts(
+def parameters_and_filters(
     thresholds: Mapping[str, Any], members: Sequence[MemberInfo], labels: tuple[str, ...]
-) -> tuple[Parameters, tuple[Cut, ...]]:
-    """Split thresholds into what all members are asked, and what is cut of each afterwards.
+) -> tuple[Parameters, tuple[MemberFilter, ...]]:
+    """Split thresholds into what all members are asked, and what is kept of each afterwards.
 
-    Of a detector that is alone, nothing has to be cut.
+    A detector that is alone needs no filter.
 
     Args:
         thresholds: those that are ``given``; the members' defaults stand in for the others.
@@ -79,7 +80,7 @@ def parameters_and_cuts(
         labels: the combined ones.
 
     Raises:
-        InvalidInput: a threshold is not acceptable, or cannot be cut afterwards.
+        InvalidInput: a threshold is not acceptable, or cannot be applied afterwards.
     """
     wished = [
         parameters_from_thresholds({**member.defaults, **thresholds}, labels) for member in members
@@ -95,22 +96,24 @@ def parameters_and_cuts(
         )
     kept = None
     if isinstance(classes, str):
-        kept = frozenset(int(index) for index in classes.split(",") if index)
-    cuts = tuple(Cut(float(wish[CONF]), int(wish[MAX_DET]), kept) for wish in wished)
-    return {**shared, CONF: min(cut.conf for cut in cuts), MAX_DET: _ALL}, cuts
+        kept = frozenset(class_ids_from_text(classes))
+    filters = tuple(MemberFilter(float(wish[CONF]), int(wish[MAX_DET]), kept) for wish in wished)
+    return {**shared, CONF: min(one.conf for one in filters), MAX_DET: _ALL}, filters
 
 
-def merged(found: Sequence[Found], members: Sequence[MemberInfo], cuts: Sequence[Cut]) -> Found:
-    """Cut what each member found, and merge it: the group's class ids, strongest first.
+def merged(
+    found: Sequence[Found], members: Sequence[MemberInfo], filters: Sequence[MemberFilter]
+) -> Found:
+    """Filter what each member found, and merge it: the group's class ids, strongest first.
 
     Raises:
         ContractMismatch: a member found a class that it has no label for; its ids would be those of
             the next member.
     """
-    if not cuts:
+    if not filters:
         return found[0]
     parts: list[Found] = []
-    for (boxes, scores, own_ids), member, cut in zip(found, members, cuts, strict=True):
+    for (boxes, scores, own_ids), member, wanted in zip(found, members, filters, strict=True):
         if own_ids.max(initial=0) >= len(member.class_ids):
             raise ContractMismatch(
                 f"detector {member.name!r}: expected class ids below {len(member.class_ids)}, as "
@@ -118,10 +121,10 @@ def merged(found: Sequence[Found], members: Sequence[MemberInfo], cuts: Sequence
             )
         class_ids = own_ids + np.int32(member.class_ids.start)
         # In float64, as the server compares; in float32 a score may pass that it would drop.
-        keep = scores.astype(np.float64) >= cut.conf
-        if cut.classes is not None:
-            keep &= np.isin(class_ids, sorted(cut.classes))
-        rows = np.flatnonzero(keep)[: cut.max_det]
+        keep = scores.astype(np.float64) >= wanted.conf
+        if wanted.classes is not None:
+            keep &= np.isin(class_ids, sorted(wanted.classes))
+        rows = np.flatnonzero(keep)[: wanted.max_det]
         parts.append((boxes[rows], scores[rows], class_ids[rows]))
     boxes, scores, class_ids = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     order = np.argsort(-scores, kind="stable")

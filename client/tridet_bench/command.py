@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from tridet.cli.options import Server, conf_option, imgsz_option, model_option, server_options
+from tridet.cli.options import (
+    ServerOptions,
+    conf_option,
+    imgsz_option,
+    model_option,
+    server_options,
+)
 from tridet.transports import TRANSPORTS
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -121,7 +127,7 @@ def _transports(_context: click.Context, _option: click.Parameter, text: str) ->
 @conf_option
 @imgsz_option
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
-def bench(server: Server, **options: Any) -> None:
+def bench(server: ServerOptions, **options: Any) -> None:
     """Measure how fast a model is served: latency, throughput and where the time goes.
 
     Ends with 1 if the server went away before the end; what was measured is kept.

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 from tridet.cli.image_files import STDIN, find_sources
-from tridet.cli.options import Server
+from tridet.cli.options import ServerOptions
 from tridet.exceptions import InvalidInput
 from tridet.files import write_bytes
 from tridet.transports import Transport
@@ -42,7 +42,7 @@ _WIDTH_IN_A_FILE = 200
 
 
 def show(
-    server: Server,
+    server: ServerOptions,
     *,
     sources: Sequence[str],
     concurrency: Sequence[int],

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tridet import ContractMismatch, Detections, Detector, InvalidInput, MemberInfo
 from tridet import wire as _wire
-from tridet.groups import combined_labels, merged, parameters_and_cuts
+from tridet.groups import combined_labels, merged, parameters_and_filters
 from tridet.model import members_from_config, model_info_from_config
 from tridet.processing import contract
 from tridet.processing.nms import nms
@@ -102,19 +102,19 @@ def test_labels_are_prefixed_only_where_members_share_them() -> None:
 
 
 def test_all_members_are_asked_for_the_loosest() -> None:
-    parameters, cuts = parameters_and_cuts({}, MEMBERS, COMBINED)
+    parameters, filters = parameters_and_filters({}, MEMBERS, COMBINED)
     assert parameters["conf"] == 0.1
     assert parameters["max_det"] >= 30_000  # as many candidates as a manifest may ask for
     assert (parameters["iou"], parameters["agnostic"]) == (0.5, False)
     assert "classes" not in parameters
-    assert [(cut.conf, cut.max_det, cut.classes) for cut in cuts] == [
+    assert [(one.conf, one.max_det, one.classes) for one in filters] == [
         (0.7, 20, None),
         (0.1, 300, None),
     ]
     wished = {"conf": 0.3, "classes": ["cap", 0]}
-    parameters, cuts = parameters_and_cuts(wished, MEMBERS, COMBINED)
+    parameters, filters = parameters_and_filters(wished, MEMBERS, COMBINED)
     assert "classes" not in parameters
-    assert {(cut.conf, cut.classes) for cut in cuts} == {(0.3, frozenset({0, 4}))}
+    assert {(one.conf, one.classes) for one in filters} == {(0.3, frozenset({0, 4}))}
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,13 @@ def test_all_members_are_asked_for_the_loosest() -> None:
 )
 def test_what_a_group_cannot_do_is_refused(wished: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InvalidInput, match=complaint):
-        parameters_and_cuts(wished, MEMBERS, COMBINED)
+        parameters_and_filters(wished, MEMBERS, COMBINED)
 
 
 def test_agnostic_by_default_rules_classes_out_too() -> None:
     members = [member(name, ("a",), i, agnostic=True) for i, name in enumerate(("one", "two"))]
     with pytest.raises(InvalidInput, match="would suppress theirs before they are cut"):
-        parameters_and_cuts({"classes": [0]}, members, ("one/a", "two/a"))
+        parameters_and_filters({"classes": [0]}, members, ("one/a", "two/a"))
 
 
 @given(
@@ -151,7 +151,7 @@ def test_what_is_cut_here_is_what_the_server_would_cut(
     if agnostic:
         wished["classes"] = None
     wished = {key: value for key, value in wished.items() if value is not None}
-    parameters, cuts = parameters_and_cuts(wished, MEMBERS, COMBINED)
+    parameters, filters = parameters_and_filters(wished, MEMBERS, COMBINED)
     rng = np.random.default_rng(seed)
     candidates, found = [], []
     for one in MEMBERS:
@@ -166,7 +166,7 @@ def test_what_is_cut_here_is_what_the_server_would_cut(
         )  # type: ignore[arg-type]
         rows = nms(boxes, scores, ids, asked)
         found.append((boxes[rows], scores[rows], ids[rows]))
-    boxes, scores, ids = merged(found, MEMBERS, cuts)
+    boxes, scores, ids = merged(found, MEMBERS, filters)
     assert (np.diff(scores) <= 0).all()
     for one, candidate in zip(MEMBERS, candidates, strict=True):
         alone = {**one.defaults, **wished}
@@ -181,11 +181,11 @@ def test_what_is_cut_here_is_what_the_server_would_cut(
 
 
 def test_a_class_without_a_label_is_not_taken_for_the_next_members() -> None:
-    _, cuts = parameters_and_cuts({}, MEMBERS, COMBINED)
+    _, filters = parameters_and_filters({}, MEMBERS, COMBINED)
     nothing = (np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
     stray = (np.zeros((1, 4), np.float32), np.float32([0.9]), np.int32([2]))
     with pytest.raises(ContractMismatch, match="'person': expected class ids below 2"):
-        merged([stray, nothing], MEMBERS, cuts)
+        merged([stray, nothing], MEMBERS, filters)
 
 
 def test_detections_split_by_detector() -> None:

@@ -11,7 +11,7 @@ from click.shell_completion import get_completion_class
 from tridet_bench.command import bench
 
 from tridet import __version__
-from tridet.cli.options import Server, detector_options, server_options
+from tridet.cli.options import ServerOptions, detector_options, server_options
 from tridet.cli.run import run
 from tridet.cli.stream import stream
 from tridet.cli.writers import FORMATS, STDOUT
@@ -61,7 +61,7 @@ def cli(context: click.Context) -> None:
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 def detect(
     sources: tuple[str, ...],
-    server: Server,
+    server: ServerOptions,
     model: str,
     transport: Transport,
     save: Path | None,
@@ -109,7 +109,7 @@ def detect(
 
 @cli.command()
 @server_options
-def status(server: Server) -> None:
+def status(server: ServerOptions) -> None:
     """Show the server's health, its models, and where the time of a request goes.
 
     Times are means since the server started. Ends with 1 if the server is not ready.

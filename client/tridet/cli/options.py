@@ -14,7 +14,7 @@ from tridet.transports import TRANSPORTS
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerOptions:
     """What every command needs to talk to a server."""
 
     url: str
@@ -63,7 +63,7 @@ def server_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         secure = tls or tls_ca or tls_cert or tls_key
         tls_files = TLS(tls_ca, tls_cert, tls_key) if secure else None
-        command(server=Server(url, tls_files, timeout_s), **rest)
+        command(server=ServerOptions(url, tls_files, timeout_s), **rest)
 
     for option in reversed(options):
         with_server = option(with_server)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tridet.cli.options import Server, detector_options, server_options
+from tridet.cli.options import ServerOptions, detector_options, server_options
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
@@ -103,7 +103,7 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 @server_options
 @detector_options
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
-def stream(server: Server, **options: Any) -> None:
+def stream(server: ServerOptions, **options: Any) -> None:
     """Detect in video files, RTSP, RTMP and HTTP streams and USB cameras (by number), many at once.
 
     Ctrl-C ends the run cleanly, a second one at once. The exit code is 1 if a source or an output

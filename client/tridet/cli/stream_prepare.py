@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from tridet.async_detector import AsyncDetector
-from tridet.cli.options import Server
+from tridet.cli.options import ServerOptions
 from tridet.cli.stream_display import Display
 from tridet.cli.stream_run import Run, StatsFile
 from tridet.cli.stream_sinks import Context, Outputs, check_installed, open_outputs
@@ -29,7 +29,7 @@ T = TypeVar("T")
 class Request:
     """What the user asks ``tridet stream`` for."""
 
-    server: Server
+    server: ServerOptions
     locations: Sequence[str]
     config: Path | None
     options: StreamOptions
@@ -41,7 +41,7 @@ class Request:
     quiet: bool
 
 
-def request_from(server: Server, options: dict[str, Any]) -> Request:
+def request_from(server: ServerOptions, options: dict[str, Any]) -> Request:
     """Return the request.
 
     Args:
