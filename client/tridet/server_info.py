@@ -1,36 +1,81 @@
-"""Ask a Triton server how it is doing."""
+"""Ask a Triton server about itself: its health, its models, and the time that they spend."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 from tritonclient.grpc import service_pb2
 
 from tridet.channel import TLS, open_channel, stub_of, target_from_url
+from tridet.exceptions import ContractMismatch
 from tridet.model import detectors_among, members_from_config
 from tridet.rpc_errors import error_from_rpc, is_retryable, unreachable
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """What one model did, a step of an ensemble or an ensemble itself, since the server's start.
+
+    Nanoseconds but ``busy_ns`` are summed over requests: with a batch of 4, each of the 4 waited
+    for it.
+    """
+
+    requests: int = 0
+    executions: int = 0
+    inferences: int = 0
+    success_ns: int = 0
+    queue_ns: int = 0
+    compute_input_ns: int = 0
+    compute_infer_ns: int = 0
+    compute_output_ns: int = 0
+    busy_ns: int = 0
+    """Time that instances worked, each execution counted once however many requests it served."""
+    failures: int = 0
+
+    def __add__(self, other: StepTime) -> StepTime:
+        return StepTime(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __sub__(self, other: StepTime) -> StepTime:
+        return StepTime(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+
+    def ms(self, part: str) -> float:
+        """Return milliseconds a request of a part: success, queue, compute_input, ..."""
+        return float(getattr(self, f"{part}_ns") / max(1, self.requests) / 1e6)
+
+    @property
+    def mean_batch(self) -> float:
+        """Images in one execution."""
+        return self.inferences / max(1, self.executions)
+
+
+Snapshot: TypeAlias = Mapping[str, StepTime]
+"""By the name of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The counters of all models, since the server's start."""
+
+    steps: Snapshot
+    batches: Mapping[str, Mapping[int, tuple[int, float]]]
+    """Model and batch size to executions and their milliseconds in all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """One version of a model, or of a step inside an ensemble; times are means per request."""
+    """One version of a model, or of a step inside an ensemble."""
 
     name: str
     version: str
     state: str
     """READY, LOADING, UNAVAILABLE …, and Triton's reason where there is one."""
-    requests: int
-    failures: int
-    images: int
-    executions: int
-    """Batches run; images / executions is the mean batch size."""
-    queue_ms: float
-    input_ms: float
-    infer_ms: float
-    output_ms: float
+    done: StepTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,60 +90,116 @@ class ServerStatus:
     """The members of each model that is a group and ready."""
 
 
-def server_status(url: str, *, tls: TLS | None, timeout_s: float) -> ServerStatus:
-    """Ask for health, models and statistics.
+class ServerInfo:
+    """Asks one server. Use as a context manager.
 
-    Raises:
-        ServerUnreachable, TimedOut, ServerFailed: it does not answer as it should.
+    Every method raises ServerUnreachable, TimedOut, InvalidInput or ServerFailed if the server does
+    not answer as it should.
     """
-    with open_channel(target_from_url(url), tls, keepalive_s=timeout_s) as channel:
-        stub = stub_of(channel)
-        try:
-            ready = stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=timeout_s).ready
-            server = stub.ServerMetadata(service_pb2.ServerMetadataRequest(), timeout=timeout_s)
-            index = stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=timeout_s)
-            statistics = stub.ModelStatistics(
-                service_pb2.ModelStatisticsRequest(), timeout=timeout_s
+
+    def __init__(self, url: str, tls: TLS | None, timeout_s: float) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+        self._channel = open_channel(target_from_url(url), tls, keepalive_s=timeout_s)
+        self._stub = stub_of(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def version(self) -> str:
+        """Return Triton's version."""
+        return str(self._ask("ServerMetadata", service_pb2.ServerMetadataRequest()).version)
+
+    def status(self) -> ServerStatus:
+        """Return the server's health, its models and what each has done."""
+        ready = self._ask("ServerReady", service_pb2.ServerReadyRequest()).ready
+        server = self._ask("ServerMetadata", service_pb2.ServerMetadataRequest())
+        index = self._ask("RepositoryIndex", service_pb2.RepositoryIndexRequest())
+        done = {(one.name, one.version): _step_time(one) for one in self._statistics()}
+        models = [
+            ModelStatus(
+                name=model.name,
+                version=model.version,
+                state=model.state + (f": {model.reason}" if model.reason else ""),
+                done=done.get((model.name, model.version), StepTime()),
             )
-            names = {model.name for model in index.models if model.state == "READY"}
-            configs = [
-                stub.ModelConfig(
-                    service_pb2.ModelConfigRequest(name=name), timeout=timeout_s
-                ).config
-                for name in detectors_among(tuple(sorted(names)))
-            ]
+            for model in sorted(index.models, key=lambda model: (model.name, model.version))
+        ]
+        served = sorted({model.name for model in index.models if model.state == "READY"})
+        members = {
+            name: members_from_config(self._config(name)) for name in detectors_among(tuple(served))
+        }
+        groups = {name: named for name, named in members.items() if named}
+        return ServerStatus(server.name, server.version, ready, tuple(models), groups)
+
+    def observe(self) -> Observation:
+        """Read the counters of all models."""
+        return observation_from_statistics(self._statistics())
+
+    def step_configs(self, ensemble: str) -> list[Any]:
+        """Return the protobuf ``ModelConfig`` of each model in an ensemble, each model once.
+
+        Raises:
+            ContractMismatch: it is none.
+        """
+        config = self._config(ensemble)
+        names = dict.fromkeys(step.model_name for step in config.ensemble_scheduling.step)
+        if not names:
+            raise ContractMismatch(f"model {ensemble!r}: expected an ensemble, got a single model")
+        return [self._config(name) for name in names]
+
+    def _config(self, name: str) -> Any:
+        return self._ask("ModelConfig", service_pb2.ModelConfigRequest(name=name)).config
+
+    def _statistics(self) -> Any:
+        return self._ask("ModelStatistics", service_pb2.ModelStatisticsRequest()).model_stats
+
+    def _ask(self, method: str, request: Any) -> Any:
+        try:
+            return getattr(self._stub, method)(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
             if is_retryable(error):
-                raise unreachable(error, url) from error
-            raise error_from_rpc(error, url, timeout_s) from error
-    by_version = {(model.name, model.version): model for model in statistics.model_stats}
-    nothing = service_pb2.ModelStatistics()
-    models = [
-        _model_status(model, by_version.get((model.name, model.version), nothing))
-        for model in sorted(index.models, key=lambda model: (model.name, model.version))
-    ]
-    members = {config.name: members_from_config(config) for config in configs}
-    groups = {name: named for name, named in members.items() if named}
-    return ServerStatus(server.name, server.version, ready, tuple(models), groups)
+                raise unreachable(error, self._url) from error
+            raise error_from_rpc(error, self._url, self._timeout_s) from error
 
 
-def _model_status(model: Any, statistics: Any) -> ModelStatus:
-    stats = statistics.inference_stats
-    state = model.state + (f": {model.reason}" if model.reason else "")
-    return ModelStatus(
-        name=model.name,
-        version=model.version,
-        state=state,
-        requests=stats.success.count,
-        failures=stats.fail.count,
-        images=statistics.inference_count,
-        executions=statistics.execution_count,
-        queue_ms=_mean_ms(stats.queue),
-        input_ms=_mean_ms(stats.compute_input),
-        infer_ms=_mean_ms(stats.compute_infer),
-        output_ms=_mean_ms(stats.compute_output),
+def observation_from_statistics(statistics: Any) -> Observation:
+    """Read the ``model_stats`` of a ModelStatistics response."""
+    return Observation(
+        steps={model.name: _step_time(model) for model in statistics},
+        batches={
+            model.name: {
+                batch.batch_size: (batch.compute_infer.count, _execution_ns(batch) / 1e6)
+                for batch in model.batch_stats
+            }
+            for model in statistics
+        },
     )
 
 
-def _mean_ms(duration: Any) -> float:
-    return float(duration.ns / duration.count / 1e6) if duration.count else 0.0
+def difference(before: Snapshot, after: Snapshot) -> dict[str, StepTime]:
+    """Return what happened between two snapshots."""
+    return {name: step - before.get(name, StepTime()) for name, step in after.items()}
+
+
+def _step_time(model: Any) -> StepTime:
+    stats = model.inference_stats
+    return StepTime(
+        requests=stats.success.count,
+        executions=model.execution_count,
+        inferences=model.inference_count,
+        success_ns=stats.success.ns,
+        queue_ns=stats.queue.ns,
+        compute_input_ns=stats.compute_input.ns,
+        compute_infer_ns=stats.compute_infer.ns,
+        compute_output_ns=stats.compute_output.ns,
+        busy_ns=sum(_execution_ns(batch) for batch in model.batch_stats),
+        failures=stats.fail.count,
+    )
+
+
+def _execution_ns(batch: Any) -> int:
+    return int(batch.compute_input.ns + batch.compute_infer.ns + batch.compute_output.ns)

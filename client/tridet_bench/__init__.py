@@ -4,7 +4,7 @@ loops          when requests are sent: closed loop, open loop (Poisson)
 timed          a detector that notes what each request's time went into
 samples        what was noted, and what failed
 worker         a process that sends; workers: the processes together
-triton_stats   the server's own account; server: asks for it
+server         how a model's steps are set up; tridet.server_info: what they have done
 latency        percentiles and histogram; budget: where a frame's time goes
 cases          one load on one way to send one frame, run and summed up
 knee           the highest load that still works; saturation runs it, advice explains it
@@ -12,5 +12,5 @@ report         the JSON; tables, picture, page show it
 perf_analyzer  NVIDIA's load generator, for a cross-check
 command        the options
 
-tools/figures/bench.py shares machine, frames and triton_stats.
+tools/figures/bench.py shares machine and frames.
 """

@@ -10,8 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tridet.server_info import StepTime
+
 from tridet_bench.server import DETECTOR, NMS, ROLES, Step
-from tridet_bench.triton_stats import StepTime
 
 MOST_BUSY = 0.7
 # One execution computes while the tensors of the other one travel; a third only takes turns.

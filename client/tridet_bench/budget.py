@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tridet.server_info import Snapshot, StepTime
+
 from tridet_bench.samples import Samples
 from tridet_bench.server import DETECTOR, NMS, PREPROCESS, ROLES, Step
-from tridet_bench.triton_stats import Snapshot, StepTime
 
 LATE, PREPARE, CLIENT, WIRE, QUEUE, OTHER = (
     "late",

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from tridet.exceptions import TridetError
 from tridet.processing.contract import ENCODED_SUFFIX
+from tridet.server_info import Observation, ServerInfo, StepTime, difference
 
 from tridet_bench.budget import ServerBudget, budget_of, server_budget
 from tridet_bench.latency import Histogram, Latency, histogram_of, latency_of
 from tridet_bench.loops import Closed, Load
-from tridet_bench.server import Observation, Server, Step
-from tridet_bench.triton_stats import StepTime, difference
+from tridet_bench.server import Step, steps_of
 from tridet_bench.worker import Way
 from tridet_bench.workers import Run, Workers
 
@@ -117,7 +117,7 @@ class Bench:
     """Runs cases against one model."""
 
     workers: Workers
-    server: Server
+    server: ServerInfo
     model: str
     duration_s: float
     warmup_s: float
@@ -128,7 +128,7 @@ class Bench:
         The way of the case must be ready. A server that goes away ends the case, not the call.
         """
         ensemble = ensemble_of(self.model, case.way)
-        steps = self.server.steps(ensemble)
+        steps = steps_of(self.server, ensemble)
         self._settle(case.way)
         if self.warmup_s:
             self.workers.run(case.way, case.load, self.warmup_s)

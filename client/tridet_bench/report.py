@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from tridet.server_info import StepTime
+
 from tridet_bench.cases import Result
 from tridet_bench.loops import Closed, Load
 from tridet_bench.run import Outcome
 from tridet_bench.saturation import Saturation
 from tridet_bench.tables import warnings
-from tridet_bench.triton_stats import StepTime
 
 SCHEMA = 1
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tridet.exceptions import TridetError
+from tridet.server_info import ServerInfo
 
 from tridet_bench.cases import Bench, Case, Result
 from tridet_bench.loops import Load
 from tridet_bench.machine import Machine, busy_cores, this_machine
 from tridet_bench.perf_analyzer import CrossCheck, cross_check
 from tridet_bench.saturation import Saturation, saturate
-from tridet_bench.server import Server
 from tridet_bench.worker import Target, Way
 from tridet_bench.workers import Workers
 
@@ -65,7 +65,7 @@ def run(plan: Plan, on_result: Callable[[Result], None], say: Callable[[str], No
     """
     target = plan.target
     with ExitStack() as stack:
-        server = stack.enter_context(Server(target.url, target.tls, target.timeout_s))
+        server = stack.enter_context(ServerInfo(target.url, target.tls, target.timeout_s))
         version = server.version()
         say("looking how busy this machine is")
         outcome = Outcome(plan, this_machine(version), busy_cores(_IDLE_S))

@@ -11,6 +11,7 @@ from tridet_bench.advice import Advice, advise
 from tridet_bench.cases import Bench, Case, Result, ensemble_of
 from tridet_bench.knee import Knee, Point, find_knee
 from tridet_bench.loops import Closed, Open
+from tridet_bench.server import steps_of
 from tridet_bench.worker import Way
 
 # Without a limit of the user's: the p99 of an idle server, times this.
@@ -72,7 +73,7 @@ def saturate(
         return Saturation(way, knee, None)
     best = next(result for point, result in measured if point is knee.sustained)
     advice = advise(
-        bench.server.steps(ensemble_of(bench.model, way)),
+        steps_of(bench.server, ensemble_of(bench.model, way)),
         best.steps,
         best.batches,
         wall_s=best.wall_s,

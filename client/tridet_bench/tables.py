@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tridet.server_info import StepTime
+
 from tridet_bench.budget import SEGMENTS
 from tridet_bench.cases import Result
 from tridet_bench.knee import MOST_ERRORS
 from tridet_bench.run import Outcome
 from tridet_bench.saturation import Saturation
 from tridet_bench.table import Table, number
-from tridet_bench.triton_stats import StepTime
 
 # Other programs on that share of the machine change every figure.
 _BUSY = 0.1

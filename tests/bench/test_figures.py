@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from simulated_time import md_c_latencies
+from tridet.server_info import StepTime
 from tridet_bench.advice import advise
 from tridet_bench.budget import SEGMENTS, ServerBudget, budget_of, server_budget
 from tridet_bench.knee import Point, fault_of, find_knee
 from tridet_bench.latency import histogram_of, latency_of, percentile_ms
 from tridet_bench.samples import Recorder, Samples
 from tridet_bench.server import DETECTOR, NMS, PREPROCESS, Step
-from tridet_bench.triton_stats import StepTime
 
 PRE = Step("preprocess_640", PREPROCESS, 2, 16, 0, on_gpu=False, batches=False, threads=1)
 DET = Step("pcb_detector", DETECTOR, 1, 16, 0, on_gpu=False, batches=True, threads=1)

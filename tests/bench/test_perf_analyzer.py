@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from fake_triton import run_cli
 from tridet.exceptions import TridetError
+from tridet.server_info import Observation
 from tridet_bench.cases import Case, Result, summarized
 from tridet_bench.frames import frames_of_files, frames_of_size
 from tridet_bench.loops import Closed, Load, Open
 from tridet_bench.perf_analyzer import command_of, cross_check, figures_from_csv
 from tridet_bench.samples import Recorder
-from tridet_bench.server import Observation
 from tridet_bench.worker import Target, Way
 from tridet_bench.workers import Run
 

@@ -30,8 +30,8 @@ from bench_pipelines.triton_stats import outside_detector_ms, total
 from bench_pipelines.worker import Burst
 from tridet.processing.nms import nms
 from tridet.processing.parameters import NmsParameters
+from tridet.server_info import StepTime, difference, observation_from_statistics
 from tridet_bench.table import Table
-from tridet_bench.triton_stats import StepTime, difference, snapshot_from_response
 from tritonclient.grpc import service_pb2
 
 BENCH = Path(__file__).resolve().parents[2] / "tools" / "figures" / "bench.py"
@@ -126,10 +126,7 @@ def statistics(name: str, requests: int) -> service_pb2.ModelStatistics:
 
 def test_statistics_are_differences_per_request() -> None:
     before, after = (
-        snapshot_from_response(
-            service_pb2.ModelStatisticsResponse(model_stats=[statistics("nms", count)])
-        )
-        for count in (3, 8)
+        observation_from_statistics([statistics("nms", count)]).steps for count in (3, 8)
     )
     steps = difference(before, after)
     assert steps["nms"].requests == 5
@@ -143,10 +140,8 @@ def test_statistics_are_differences_per_request() -> None:
 
 
 def test_outside_the_detector() -> None:
-    stats = service_pb2.ModelStatisticsResponse(
-        model_stats=[statistics("ensemble", 2), statistics("detector", 2)]
-    )
-    steps = snapshot_from_response(stats)
+    both = [statistics("ensemble", 2), statistics("detector", 2)]
+    steps = observation_from_statistics(both).steps
     assert outside_detector_ms(steps, "ensemble", "detector") == (6, 0)
 
 

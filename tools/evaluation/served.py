@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
-from tridet import ServerUnreachable
+from google.protobuf.json_format import MessageToDict
+from tridet.server_info import ServerInfo
+
+_TIMEOUT_S = 10.0
 
 
 def steps_of(url: str, model: str) -> dict[str, Any]:
@@ -14,24 +18,14 @@ def steps_of(url: str, model: str) -> dict[str, Any]:
     weights are the same.
 
     Raises:
-        ServerUnreachable: the server does not say.
+        TridetError: the server does not say.
     """
-    from tritonclient.grpc import InferenceServerClient
-    from tritonclient.utils import InferenceServerException
-
-    try:
-        with InferenceServerClient(url) as client:
-
-            def config(name: str) -> dict[str, Any]:
-                answer: dict[str, Any] = client.get_model_config(name, as_json=True)["config"]
-                return answer
-
-            ensemble = config(model)
-            steps = ensemble.get("ensemble_scheduling", {}).get("step", [])
-            names = sorted({step["model_name"] for step in steps})
-            return {name: _essence(config(name)) for name in names}
-    except InferenceServerException as error:
-        raise ServerUnreachable(f"{url}: cannot read the steps of {model!r}: {error}") from error
+    with ServerInfo(url, None, _TIMEOUT_S) as info:
+        configs = [
+            MessageToDict(config, preserving_proto_field_name=True)
+            for config in info.step_configs(model)
+        ]
+    return {config["name"]: _essence(config) for config in sorted(configs, key=itemgetter("name"))}
 
 
 def _essence(config: dict[str, Any]) -> dict[str, Any]:

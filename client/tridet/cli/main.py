@@ -120,9 +120,10 @@ def status(server: ServerOptions) -> None:
       tridet status --url gpu-box:8001
     """
     from tridet.cli.status import print_status
-    from tridet.server_info import server_status
+    from tridet.server_info import ServerInfo
 
-    found = server_status(server.url, tls=server.tls, timeout_s=server.timeout_s)
+    with ServerInfo(server.url, server.tls, server.timeout_s) as info:
+        found = info.status()
     print_status(found, server.url)
     if not found.ready:
         raise click.exceptions.Exit(1)

@@ -8,7 +8,12 @@ from rich.table import Table
 from tridet.server_info import ModelStatus, ServerStatus
 
 _HEADER = ("model", "version", "state", "requests", "failed", "batch")
-_TIMES = ("queue ms", "input ms", "infer ms", "output ms")
+_TIMES = {
+    "queue ms": "queue",
+    "input ms": "compute_input",
+    "infer ms": "compute_infer",
+    "output ms": "compute_output",
+}
 
 
 def print_status(status: ServerStatus, url: str) -> None:
@@ -30,14 +35,13 @@ def print_status(status: ServerStatus, url: str) -> None:
 
 
 def _row(model: ModelStatus) -> list[str]:
-    batch = f"{model.images / model.executions:.1f}" if model.executions else ""
-    times = (model.queue_ms, model.input_ms, model.infer_ms, model.output_ms)
+    done = model.done
     return [
         model.name,
         model.version,
         model.state,
-        str(model.requests),
-        str(model.failures),
-        batch,
-        *(f"{time_ms:.2f}" if model.requests else "" for time_ms in times),
+        str(done.requests),
+        str(done.failures),
+        f"{done.mean_batch:.1f}" if done.executions else "",
+        *(f"{done.ms(part):.2f}" if done.requests else "" for part in _TIMES.values()),
     ]

@@ -7,13 +7,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import tritonclient.grpc as triton
 from serve import LocalServer
-from tridet_bench.triton_stats import Snapshot, StepTime, difference, snapshot_from_response
+from tridet.server_info import ServerInfo, Snapshot, difference
 
 from bench_pipelines.clients import DETECTORS, PIPELINES, STEPS
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
@@ -25,6 +24,7 @@ from bench_pipelines.worker import Burst, Worker
 MAX_BOX_ERROR_PX = 0.5
 """How far the pipelines' boxes may be apart, in source pixels: they do the same job or none."""
 
+_TIMEOUT_S = 30.0
 _PARTS = ("success", "queue", "compute_input", "compute_infer", "compute_output")
 
 
@@ -48,22 +48,18 @@ class Record:
 class Server:
     """Asks a running server for its statistics and its CPU time."""
 
-    def __init__(self, server: LocalServer) -> None:
+    def __init__(self, server: LocalServer, info: ServerInfo) -> None:
         self.url = server.grpc_url
         self._pids = process_tree(server.pid)
-        self._triton: Any = triton.InferenceServerClient(self.url)
+        self._info = info
 
-    def snapshot(self) -> dict[str, StepTime]:
+    def snapshot(self) -> Snapshot:
         """Return the statistics of all models."""
-        return snapshot_from_response(self._triton.get_inference_statistics())
+        return self._info.observe().steps
 
     def cpu_s(self) -> float:
         """Return the CPU seconds of tritonserver and its Python processes so far."""
         return cpu_seconds(self._pids)
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._triton.close()
 
     def measure(self, worker: Worker, case: Case, frames: int, record: Record) -> None:
         """Warm up, then add one burst to the record."""
@@ -78,11 +74,8 @@ class Server:
 @contextmanager
 def opened(server: LocalServer) -> Iterator[Server]:
     """Open and close a ``Server``."""
-    asked = Server(server)
-    try:
-        yield asked
-    finally:
-        asked.close()
+    with ServerInfo(server.grpc_url, None, _TIMEOUT_S) as info:
+        yield Server(server, info)
 
 
 def run_cases(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tridet_bench.triton_stats import Snapshot, StepTime
+from tridet.server_info import Snapshot, StepTime
 
 
 def total(parts: list[Snapshot]) -> dict[str, StepTime]:

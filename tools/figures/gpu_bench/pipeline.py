@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from local_triton import LocalServer
+from tridet.server_info import ServerInfo
 from tridet_bench.cases import Bench, Case
 from tridet_bench.loops import Closed, Load, Open
-from tridet_bench.server import Server
 from tridet_bench.worker import Target, Way
 from tridet_bench.workers import Workers
 from tridet_build.manifest.manifest import Manifest
@@ -99,7 +99,7 @@ def running(
             LocalServer(root, shm_bytes=_SHM_BYTES, timeout_s=120.0, options=_OPTIONS)
         )
         target = Target(server.grpc_url, manifest.name, None, _TIMEOUT_S, {})
-        asked = stack.enter_context(Server(server.grpc_url, None, _TIMEOUT_S))
+        asked = stack.enter_context(ServerInfo(server.grpc_url, None, _TIMEOUT_S))
         workers = stack.enter_context(Workers(target, processes))
         bench = Bench(workers, asked, manifest.name, duration_s, warmup_s)
         yield Running(server, bench, setup, detector_folder(root, manifest.name))
