@@ -60,6 +60,14 @@ def test_a_folder(fake, boards):
     assert summary["  blue"] == summary["  red"] == "6"
 
 
+@pytest.mark.parametrize("option", ["--output", "--json"])
+def test_both_names_of_the_option_for_the_results(fake, boards, tmp_path, option):
+    results = tmp_path / "results.csv"
+    assert run_cli("detect", boards, option, results, "-q", "--url", fake.url)[0] == 0
+    assert len(results.read_text().splitlines()) == 1 + 12
+    assert "--output, --json FILE|-" in run_cli("detect", "--help")[1]
+
+
 def test_quiet_prints_nothing_but_results(fake, boards):
     code, out, err = run_cli("detect", boards / "b0.png", "-q", "--url", fake.url)
     assert (code, out, err) == (0, "", "")
@@ -278,7 +286,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(fake, boards, tmp_path,
     [
         (["--conf", "2"], "--conf"),
         (["--transport", "udp"], "--transport"),
-        (["--format", "yolo"], "name a folder with --json"),
+        (["--format", "yolo"], "name a folder with --output"),
         (["--nonsense"], "--nonsense"),
     ],
 )

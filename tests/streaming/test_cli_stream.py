@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -68,6 +69,8 @@ def test_statistics_are_json_lines_that_end_with_the_final_counts(fake, video, t
     code, _, _ = run_cli("stream", video, video, "--stats", path, "-q", "--url", fake.url)
     assert code == 0
     assert {record["source"] for record in records(path)} == {"line.mp4", "line.mp4-2"}
+    at = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"  # as the results' captured_at
+    assert all(re.fullmatch(at, record["at"]) for record in records(path))
     for last in records(path)[-2:]:
         assert last["state"] == "ended"
         assert last["frames_in"] == last["frames_out"] == FRAMES

@@ -31,7 +31,7 @@ def cli(context: click.Context) -> None:
     Examples:
       tridet status
       tridet detect board.jpg --save out
-      tridet detect boards/ --json results.jsonl
+      tridet detect boards/ --output results.jsonl
       tridet stream rtsp://cam1/main rtsp://cam2/main --web :8080
     """
     if context.invoked_subcommand is None:
@@ -43,7 +43,13 @@ def cli(context: click.Context) -> None:
 @server_options
 @detector_options
 @click.option("--save", type=click.Path(path_type=Path), help="Folder for the drawn images.")
-@click.option("--json", "destination", metavar="FILE|-", help="Where the results go; - is stdout.")
+@click.option(
+    "--output",
+    "--json",
+    "destination",
+    metavar="FILE|-",
+    help="Where the results go; - is stdout.",
+)
 @click.option(
     "--format",
     type=click.Choice(FORMATS),
@@ -79,10 +85,10 @@ def detect(
     \b
     Examples:
       tridet detect board.jpg --save out
-      tridet detect boards/ 'more/**/*.png' --json results.csv
-      tridet detect boards/ --json labels --format yolo
+      tridet detect boards/ 'more/**/*.png' --output results.csv
+      tridet detect boards/ --output labels --format yolo
       tridet detect panel.jpg --tiles 3x2 --overlap 0.2 --save out
-      curl -s https://example.org/board.jpg | tridet detect - --json -
+      curl -s https://example.org/board.jpg | tridet detect - --output -
     """
     from tridet.cli.detect import Output, detect
     from tridet.detector import Detector
@@ -93,7 +99,7 @@ def detect(
         suffix = Path(destination or "").suffix.removeprefix(".")
         format = suffix if suffix in ("json", "jsonl", "csv") else "json"
     if format == "yolo" and destination == STDOUT:
-        raise click.UsageError("--format yolo writes a file per image: name a folder with --json")
+        raise click.UsageError("--format yolo writes a file per image: name a folder with --output")
     detector = Detector(
         server.url,
         model,

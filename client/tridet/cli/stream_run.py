@@ -9,7 +9,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,6 +20,7 @@ from tridet.streaming.pipeline import Pipeline
 from tridet.streaming.sinks.base import SinkThread
 from tridet.streaming.sources import Source
 from tridet.streaming.stats import Snapshot
+from tridet.timestamps import utc_text
 
 _TICK_S = 0.1
 # What the sinks still hold when the run is over may take so long to write.
@@ -32,7 +32,7 @@ _SHOW_CURSOR = "\x1b[?25h"
 class StatsFile:
     """The numbers of all sources: a line of JSON per source and second.
 
-    A line holds ``at``, in ISO 8601, and the fields of ``Snapshot``.
+    A line holds ``at``, in ISO 8601 in UTC, and the fields of ``Snapshot``.
 
     Args:
         path: of the file; overwritten.
@@ -61,7 +61,7 @@ class StatsFile:
         Raises:
             SinkFailed: they cannot be written, the disk is full for instance.
         """
-        at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        at = utc_text(time.time())
         lines = [json.dumps({"at": at, **snapshot.to_dict()}) + "\n" for snapshot in snapshots]
         try:
             self._file.write("".join(lines))

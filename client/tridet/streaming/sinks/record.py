@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import Any
 
 from tridet.streaming.frames import StreamResult
+from tridet.timestamps import utc_text
 
 
 def to_record(result: StreamResult) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def to_record(result: StreamResult) -> dict[str, Any]:
         "source": frame.source,
         "index": frame.index,
         "pts_s": None if frame.pts_s is None else round(frame.pts_s, 6),
-        "captured_at": utc(frame.captured_at),
+        "captured_at": utc_text(frame.captured_at),
         "latency_ms": round(result.latency_s * 1000, 3),
         "width": found["width"],
         "height": found["height"],
@@ -30,9 +30,3 @@ def to_record(result: StreamResult) -> dict[str, Any]:
             {"kind": event.kind, "name": event.name, **event.details} for event in result.events
         ],
     }
-
-
-def utc(seconds: float) -> str:
-    """Return seconds since the epoch as ISO 8601 in UTC, to the millisecond."""
-    moment = datetime.fromtimestamp(seconds, timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
