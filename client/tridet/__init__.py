@@ -5,8 +5,6 @@
 ...     detections = detector("board.jpg")
 """
 
-from importlib.metadata import PackageNotFoundError, version
-
 from tridet.async_detector import AsyncDetector
 from tridet.channel import TLS
 from tridet.detections import Detection, Detections
@@ -34,11 +32,10 @@ from tridet.streaming.api import Stream, stream
 from tridet.streaming.frames import Event, Frame, StreamResult
 from tridet.streaming.stats import Snapshot
 from tridet.transports import Transport
+from tridet.versions import installed_versions
 
-try:
-    __version__ = version("tridet")
-except PackageNotFoundError:  # the sources are on the path, but not installed
-    __version__ = "0+unknown"
+# The sources may be on the path without being installed.
+__version__ = installed_versions(["tridet"]).get("tridet", "0+unknown")
 
 __all__ = [
     "TLS",

@@ -8,8 +8,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from tridet.versions import installed_versions
 
 _PACKAGES = ("tridet", "tritonclient", "grpcio", "numpy", "opencv-python")
 
@@ -30,11 +31,8 @@ def this_machine(triton_version: str | None, more_packages: Sequence[str] = ()) 
     versions = {"python": platform.python_version()}
     if triton_version is not None:
         versions["tritonserver"] = triton_version
-    for package in (*_PACKAGES, *more_packages):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "?"
+    packages = (*_PACKAGES, *more_packages)
+    versions |= dict.fromkeys(packages, "?") | installed_versions(packages)
     date = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     return Machine(_cpu_model(), len(os.sched_getaffinity(0)), date, versions)
 

@@ -20,7 +20,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ import numpy as np
 import onnx
 from rich.console import Console
 from tridet.processing.parameters import NmsParameters
+from tridet.versions import installed_versions
 from tridet_build.errors import BuildError
 from tridet_build.gate import judge as gates
 from tridet_build.gate.detections import Found, Settings, detect, session
@@ -383,12 +383,8 @@ def _labels(boards: Sequence[Path]) -> Path:
 
 def _heading(arguments: Sequence[str]) -> str:
     date = datetime.now(timezone.utc).strftime("%Y-%m-%d")
-    versions = []
-    for package in _PACKAGES:
-        try:
-            versions.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            versions.append(f"{package} ?")
+    found = installed_versions(_PACKAGES)
+    versions = [f"{package} {found.get(package, '?')}" for package in _PACKAGES]
     return (
         f"`python tools/figures/precision_figures.py {shlex.join(arguments)}`\n\n"
         f"{date}, {len(os.sched_getaffinity(0))}-core {platform.machine()} CPU, "

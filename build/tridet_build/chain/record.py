@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, field
 from datetime import datetime, timezone
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, NonNegativeInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from tridet.versions import installed_versions
 
 from tridet_build.errors import RecordError
 from tridet_build.files import write_atomically
@@ -197,13 +197,7 @@ def record_from_fields(fields: Mapping[str, Any]) -> BuildRecord:
 
 def tool_versions() -> dict[str, str]:
     """List the installed packages that decide how a plan comes out."""
-    found = {}
-    for package in _TOOLS:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return installed_versions(_TOOLS)
 
 
 def now() -> str:

@@ -15,13 +15,13 @@ import warnings
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import onnx
 import PIL.Image
+from tridet.versions import installed_versions
 
 from tridet_build.errors import INSTALL, BuildError, ExportError, first_line
 from tridet_build.files import write_atomically
@@ -134,7 +134,7 @@ def export_onnx(
         nodes_before=len(plain.model.graph.node),
         nodes_after=len(simple.graph.node),
         simplifier=simplifier,
-        tools=_versions(),
+        tools=installed_versions(_TOOLS),
         notes=tuple(notes),
     )
 
@@ -289,14 +289,6 @@ def _package(name: str) -> Any:
         raise BuildError(
             f"{name} cannot be imported ({_one_line(error)}); run: {INSTALL}"
         ) from None
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _TOOLS:
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
 
 
 @contextlib.contextmanager

@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -24,6 +23,7 @@ import cv2
 import numpy as np
 import onnx
 from onnx import TensorProto
+from tridet.versions import installed_versions
 
 from tridet_build.errors import PrecisionError, first_line
 from tridet_build.files import write_atomically
@@ -171,7 +171,7 @@ def to_int8(
         "input_size": sizes.opt,
         "method": method,
         "exclude": never,
-        "tools": {**_versions(_CALIBRATORS), "opencv": cv2.__version__},
+        "tools": {**installed_versions(_CALIBRATORS), "opencv": cv2.__version__},
     }
     scales = calibration.load_scales(cache, settings) if cache else None
     reader = calibration.Reader(
@@ -310,7 +310,7 @@ def _write(
         size_bytes=0,
         **histograms(model),
         kept={reason: names for reason, names in kept.items() if names},
-        tools=_versions(_TOOLS),
+        tools=installed_versions(_TOOLS),
         seconds=clock.seconds,
         calibration=record,
     )
@@ -335,11 +335,3 @@ def _calibration_record(
         "input_size": settings["input_size"],
         "from_cache": cached,
     }
-
-
-def _versions(packages: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for package in packages:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
