@@ -11,7 +11,6 @@ import tridet
 from fake_triton import FakeTriton, run_cli
 from tridet import Detections
 from tridet.cli.writers import open_writer
-from tridet.files import atomic_text
 
 LABELS = ("short", "spur")
 FOUND = (
@@ -99,14 +98,6 @@ def test_an_error_leaves_the_old_file(tmp_path, format):
         raise RuntimeError
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_file_gets_the_usual_permissions(tmp_path):
-    (tmp_path / "usual").write_text("")
-    with atomic_text(tmp_path / "atomic") as file:
-        file.write("")
-    usual, atomic = (tmp_path / name for name in ("usual", "atomic"))
-    assert atomic.stat().st_mode == usual.stat().st_mode
 
 
 @pytest.fixture
