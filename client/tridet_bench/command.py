@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 from tridet.cli.options import (
+    CommaList,
     ServerOptions,
     conf_option,
     imgsz_option,
     model_option,
     server_options,
+    some_of,
 )
 from tridet.transports import TRANSPORTS
 
@@ -21,27 +23,20 @@ _MOST_RATE = 100_000
 _MOST_CONCURRENCY = 1024
 
 
-def _numbers(kind: Callable[[str], Any], expected: str, most: float) -> Callable[..., Any]:
-    """Return a callback for numbers above 0 with commas between them."""
+def _number(kind: Callable[[str], float], most: float) -> Callable[[str], float]:
+    """Return what reads a number above 0."""
 
-    def parse(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
-        try:
-            numbers = [kind(part) for part in text.split(",")] if text is not None else []
-        except ValueError:
-            raise click.BadParameter(f"expected {expected}, got {text!r}") from None
-        if not all(0 < number <= most for number in numbers):
+    def number(text: str) -> float:
+        value = kind(text)
+        if not 0 < value <= most:
             raise click.BadParameter(f"expected numbers above 0, at most {most:g}, got {text!r}")
-        return numbers
+        return value
 
-    return parse
+    return number
 
 
-def _transports(_context: click.Context, _option: click.Parameter, text: str) -> list[str]:
-    names = [part.strip() for part in text.split(",")]
-    for name in names:
-        if name not in TRANSPORTS:
-            raise click.BadParameter(f"expected some of {', '.join(TRANSPORTS)}, got {name!r}")
-    return list(dict.fromkeys(names))
+def _distinct(_context: click.Context, _option: click.Parameter, values: list[str]) -> list[str]:
+    return list(dict.fromkeys(values))
 
 
 @click.command()
@@ -49,14 +44,16 @@ def _transports(_context: click.Context, _option: click.Parameter, text: str) ->
 @click.option(
     "--concurrency",
     metavar="N[,N...]",
-    callback=_numbers(int, "whole numbers as in 1,8", _MOST_CONCURRENCY),
+    default=(),
+    type=CommaList(_number(int, _MOST_CONCURRENCY), "whole numbers as in 1,8"),
     help="Closed loop: so many requests under way at all times; 1 if no load is given.",
 )
 @click.option(
     "--rate",
     "rates",
     metavar="R[,R...]",
-    callback=_numbers(float, "numbers as in 50,100", _MOST_RATE),
+    default=(),
+    type=CommaList(_number(float, _MOST_RATE), "numbers as in 50,100"),
     help="Open loop: so many requests a second, at random times, "
     "whether the server keeps up or not.",
 )
@@ -77,13 +74,16 @@ def _transports(_context: click.Context, _option: click.Parameter, text: str) ->
     default="auto",
     show_default=True,
     metavar="T[,T...]",
-    callback=_transports,
+    type=some_of(TRANSPORTS),
+    callback=_distinct,
     help=f"How images travel: some of {', '.join(TRANSPORTS)}; see tridet detect.",
 )
 @click.option(
     "--size",
     "sizes",
     metavar="WxH[,WxH...]",
+    default=(),
+    type=CommaList(str, "sizes as in 1280x720"),
     help="Sizes of made frames, where no IMAGE is given; 1280x720 if not given.",
 )
 @click.option(

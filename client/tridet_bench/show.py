@@ -50,7 +50,7 @@ def show(
     until_saturation: bool,
     p99_limit_ms: float | None,
     transports: Sequence[Transport],
-    sizes: str | None,
+    sizes: Sequence[str],
     duration_s: float,
     warmup_s: float,
     processes: int,
@@ -105,10 +105,10 @@ def show(
     return outcome.ended_early is None
 
 
-def _frames(sources: Sequence[str], sizes: str | None) -> list[Frames]:
+def _frames(sources: Sequence[str], sizes: Sequence[str]) -> list[Frames]:
     if not sources:
-        return [frames_of_size(text.strip()) for text in (sizes or _DEFAULT_SIZE).split(",")]
-    if sizes is not None:
+        return [frames_of_size(text) for text in sizes or [_DEFAULT_SIZE]]
+    if sizes:
         raise click.UsageError("--size is for made frames: leave it out where images are given")
     found, problems = find_sources(sources, recursive=False)
     names = [source.name for source in found]

@@ -40,6 +40,7 @@ from bench_pipelines.tables import (
 )
 from rich.console import Console
 from serve import LocalServer, ServeError
+from tridet.cli.options import positive_integers, some_of
 from tridet_bench.machine import OtherLoad, this_machine
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -58,44 +59,25 @@ _QUICK: dict[str, Any] = {
 Progress = Callable[[str], None]
 
 
-def _listed(kind: type, allowed: tuple[str, ...] = ()) -> Callable[..., Any]:
-    """Return a click callback for a comma-separated option."""
-
-    def parse(_context: click.Context, parameter: click.Parameter, text: str) -> tuple[Any, ...]:
-        items = [item.strip() for item in text.split(",") if item.strip()]
-        wrong = [item for item in items if allowed and item not in allowed]
-        if wrong or not items:
-            raise click.BadParameter(f"expected some of {', '.join(allowed)}, got {text!r}")
-        try:
-            values = tuple(kind(item) for item in items)
-        except ValueError:
-            raise click.BadParameter(f"expected numbers like 1,8, got {text!r}") from None
-        if kind is int and min(values) < 1:
-            raise click.BadParameter(f"{parameter.name}: expected 1 or more, got {text!r}")
-        return values
-
-    return parse
-
-
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--rounds", type=click.IntRange(1), default=5, help="How often each case is run.")
 @click.option("--frames", type=click.IntRange(1), default=40, help="Calls in a case and round.")
 @click.option(
     "--sizes",
     default=",".join(SIZES),
-    callback=_listed(str, tuple(SIZES)),
+    type=some_of(SIZES),
     help="Frame sizes, comma-separated.",
 )
 @click.option(
     "--concurrency",
     default="1,8",
-    callback=_listed(int),
+    type=positive_integers("1,8"),
     help="Calls at a time with the stub, comma-separated.",
 )
 @click.option(
     "--real-concurrency",
     default="1,2,4,8",
-    callback=_listed(int),
+    type=positive_integers("1,8"),
     help="Calls at a time with the real detector; also the batches of bare ONNX Runtime.",
 )
 @click.option(

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from bench_pipelines.summary import percentile
 from rich.console import Console
 from rich.table import Table
+from tridet.cli.options import positive_integers
 from tridet_bench.machine import busy_cores, this_machine
 
 _PCB = Path(__file__).resolve().parents[2] / "models" / "pcb"
@@ -169,16 +170,6 @@ def table_of(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _batches(_context: click.Context, _option: click.Parameter, text: str) -> list[int]:
-    try:
-        batches = [int(part) for part in text.split(",")]
-    except ValueError:
-        batches = []
-    if not batches or min(batches) < 1:
-        raise click.BadParameter(f"expected numbers like 1,8, got {text!r}")
-    return batches
-
-
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -186,7 +177,9 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--weights", type=_FILE, default=_PCB / "pcb.pt", help="For PyTorch.")
 @click.option("--onnx", type=_FILE, default=_PCB / "pcb.onnx", help="The same as ONNX.")
 @click.option("--plan", type=_FILE, help="The same as a TensorRT plan, built on this machine.")
-@click.option("--batch", "batches", default="1,8", callback=_batches, help="Images of one call.")
+@click.option(
+    "--batch", "batches", default="1,8", type=positive_integers("1,8"), help="Images of one call."
+)
 @click.option("--size", type=click.IntRange(32), default=640, help="Input side, pixels.")
 @click.option("--rounds", type=click.IntRange(1), default=5, help="Turns of each runtime.")
 @click.option("--calls", type=click.IntRange(1), default=10, help="Calls in a turn.")

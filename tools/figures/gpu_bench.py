@@ -23,6 +23,7 @@ from gpu_bench.plan import TRANSPORTS, Plan, Report, Transport, run
 from gpu_bench.repository import Setup
 from gpu_bench.tables import cases_table, ceiling_table, limits_table
 from gpu_bench.verdict import verdict
+from tridet.cli.options import CommaList, positive_integers, some_of
 from tridet_bench.frames import Frames
 from tridet_bench.machine import this_machine
 from tridet_build.errors import BuildError
@@ -35,31 +36,11 @@ _SIZE = (1280, 720)
 _SETUPS = "4/2/2,8/2/2,4/1/1,2/1/1,1/1/1,8/1/2,8/2/4,8/3/2,4/2/1"
 
 
-def _setups(_context: click.Context, _parameter: click.Parameter, text: str) -> list[list[int]]:
-    try:
-        rows = [[int(count) for count in row.split("/")] for row in text.split(",")]
-    except ValueError:
-        rows = []
-    if not rows or any(len(row) != 3 or min(row) < 1 for row in rows):
-        raise click.BadParameter(f"expected instances like 4/2/2,8/2/2, got {text!r}")
-    return rows
-
-
-def _clients(_context: click.Context, _parameter: click.Parameter, text: str) -> list[int]:
-    try:
-        counts = [int(count) for count in text.split(",")]
-    except ValueError:
-        counts = []
-    if not counts or min(counts) < 1:
-        raise click.BadParameter(f"expected numbers like 1,16,64, got {text!r}")
+def _setup(text: str) -> list[int]:
+    counts = [int(count) for count in text.split("/")]
+    if len(counts) != 3 or min(counts) < 1:
+        raise ValueError
     return counts
-
-
-def _transports(_context: click.Context, _parameter: click.Parameter, text: str) -> list[Transport]:
-    chosen = [known for known in TRANSPORTS if known in text.split(",")]
-    if set(chosen) != set(text.split(",")):
-        raise click.BadParameter(f"expected some of {','.join(TRANSPORTS)}, got {text!r}")
-    return chosen
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -75,8 +56,18 @@ def _transports(_context: click.Context, _parameter: click.Parameter, text: str)
     default="cuda",
     help="Of the stand-in; none: it finds nothing, at once.",
 )
-@click.option("--setups", default=_SETUPS, callback=_setups, help="Instances to compare.")
-@click.option("--clients", default="1,4,16,32,64", callback=_clients, help="Requests at a time.")
+@click.option(
+    "--setups",
+    default=_SETUPS,
+    type=CommaList(_setup, "instances like 4/2/2,8/2/2"),
+    help="Instances to compare.",
+)
+@click.option(
+    "--clients",
+    default="1,4,16,32,64",
+    type=positive_integers("1,16,64"),
+    help="Requests at a time.",
+)
 @click.option("--processes", type=click.IntRange(1), default=6, help="That send requests.")
 @click.option("--case-s", type=click.FloatRange(0.1), default=3.0, help="Seconds of a case.")
 @click.option("--budget-s", type=click.FloatRange(1), default=420.0, help="Seconds of all.")
@@ -85,7 +76,7 @@ def _transports(_context: click.Context, _parameter: click.Parameter, text: str)
 @click.option(
     "--transports",
     default=",".join(TRANSPORTS),
-    callback=_transports,
+    type=some_of(TRANSPORTS),
     help="To compare with the best setup.",
 )
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))

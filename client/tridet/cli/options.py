@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,62 @@ class ServerOptions:
     url: str
     tls: TLS | None
     timeout_s: float
+
+
+class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic in new releases only
+    """Values with commas between them, as a list.
+
+    Args:
+        each: makes a value of its text; raises ValueError for one that is not acceptable.
+        expected: what the message says then.
+        skip_empty: leave out what stands empty between commas, instead of giving it to ``each``.
+    """
+
+    name = "list"
+
+    def __init__(
+        self, each: Callable[[str], Any], expected: str, *, skip_empty: bool = False
+    ) -> None:
+        self._each = each
+        self._expected = expected
+        self._skip_empty = skip_empty
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[Any]:
+        """Return the list; a default that is no text is taken as it is."""
+        if not isinstance(value, str):
+            return list(value)
+        values = []
+        for part in (part.strip() for part in value.split(",")):
+            if part or not self._skip_empty:
+                try:
+                    values.append(self._each(part))
+                except ValueError:
+                    self.fail(f"expected {self._expected}, got {part!r}", param, ctx)
+        return values
+
+
+def some_of(known: Collection[str]) -> CommaList:
+    """Return the type of an option that takes some of the ``known`` words."""
+
+    def word(text: str) -> str:
+        if text not in known:
+            raise ValueError
+        return text
+
+    return CommaList(word, f"some of {', '.join(known)}")
+
+
+def positive_integers(example: str) -> CommaList:
+    """Return the type of an option that takes whole numbers of 1 or more."""
+
+    def number(text: str) -> int:
+        if int(text) < 1:
+            raise ValueError
+        return int(text)
+
+    return CommaList(number, f"numbers like {example}")
 
 
 def server_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -77,11 +133,8 @@ def detector_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _classes(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    return [int(part) if part.isdecimal() else part for part in parts]
+def _class(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 model_option = click.option(
@@ -109,7 +162,7 @@ _DETECTOR = (
     click.option(
         "--classes",
         metavar="A,B",
-        callback=_classes,
+        type=CommaList(_class, "names or indices", skip_empty=True),
         help="Keep only these classes, by name or index.",
     ),
     click.option("--max-det", type=click.IntRange(min=1), help="Keep at most this many per image."),
