@@ -32,10 +32,10 @@ from tridet.streaming.api import Stream, stream
 from tridet.streaming.frames import Event, Frame, StreamResult
 from tridet.streaming.stats import Snapshot
 from tridet.transports import Transport
-from tridet.versions import installed_versions
+from tridet.versions import installed_versions as _installed_versions
 
 # The sources may be on the path without being installed.
-__version__ = installed_versions(["tridet"]).get("tridet", "0+unknown")
+__version__ = _installed_versions(["tridet"]).get("tridet", "0+unknown")
 
 __all__ = [
     "TLS",

@@ -24,12 +24,6 @@ from tridet import (
 IMAGE = picture(333, 222)
 
 
-@pytest.fixture
-def fake():
-    with FakeTriton() as server:
-        yield server
-
-
 def detect(fake, image, **options):
     async def run():
         async with AsyncDetector(fake.url, "pcb", **options) as detector:

@@ -11,17 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
-from fake_triton import INPUT_SIZE, LABELS, FakeTriton, detect, picture
+from fake_triton import INPUT_SIZE, LABELS, detect, picture
 from tridet import Detector, InvalidInput
 
 SIZES = [(1333, 777), (65, 64), (64, 641), (1921, 1079), (3001, 17), (50, 33), (64, 64)]
 TRANSPORTS = ["auto", "fit", "raw", "encoded", "shm"]
-
-
-@pytest.fixture
-def fake():
-    with FakeTriton() as server:
-        yield server
 
 
 def png(image: np.ndarray) -> bytes:

@@ -1,40 +1,32 @@
-"""What options that several commands share make of their texts."""
+"""What may be set for a detection: checked before anything is sent."""
 
 from __future__ import annotations
 
-import click
 import pytest
-from tridet.cli.options import CommaList, positive_integers, some_of
-
-WORDS = some_of(("fit", "raw"))
-NUMBERS = positive_integers("1,8")
-ANY = CommaList(str, "anything", skip_empty=True)
+from failures import IMAGE
+from tridet import Detector, InvalidInput
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "values"),
+    ("threshold", "text"),
     [
-        (NUMBERS, "1, 8", [1, 8]),
-        (WORDS, "raw,fit", ["raw", "fit"]),
-        (ANY, "", []),
-        (ANY, "a,, b,", ["a", "b"]),
-        (ANY, ("a", "b"), ["a", "b"]),
+        ({"conf": 1.5}, "conf: expected a number from 0 to 1, got 1.5"),
+        ({"iou": "high"}, "iou: expected a number"),
+        ({"conf": True}, "conf: expected a number"),
+        ({"max_det": 0}, "max_det: expected an integer of 1 or more, got 0"),
+        ({"max_det": 1.5}, "max_det: expected an integer"),
+        ({"agnostic": 1}, "agnostic: expected true or false, got 1"),
+        ({"classes": ["pink"]}, "expected one of blue, green, red or an index from 0 to 2"),
+        ({"classes": [3]}, "got 3"),
+        ({"classes": 1.5}, "classes: expected names or indices"),
     ],
 )
-def test_lists(kind: CommaList, text: object, values: list[object]) -> None:
-    assert kind.convert(text, None, None) == values
+def test_thresholds_out_of_range(fake, threshold, text):
+    with Detector(fake.url, "pcb") as detector, pytest.raises(InvalidInput, match=text):
+        detector(IMAGE, **threshold)
+    assert not fake.requests
 
 
-@pytest.mark.parametrize(
-    ("kind", "text", "complaint"),
-    [
-        (NUMBERS, "1,x", "expected numbers like 1,8, got 'x'"),
-        (NUMBERS, "0", "expected numbers like 1,8, got '0'"),
-        (NUMBERS, "", "expected numbers like 1,8, got ''"),
-        (NUMBERS, "1,,2", "expected numbers like 1,8, got ''"),
-        (WORDS, "fit,udp", "expected some of fit, raw, got 'udp'"),
-    ],
-)
-def test_what_is_refused(kind: CommaList, text: str, complaint: str) -> None:
-    with pytest.raises(click.BadParameter, match=complaint):
-        kind.convert(text, None, None)
+def test_an_unknown_threshold_is_a_type_error():
+    with pytest.raises(TypeError, match="unexpected keyword confidence: expected conf, iou"):
+        Detector("localhost:1", "pcb", confidence=0.5)

@@ -1,13 +1,18 @@
-"""What the package exports, and what importing it costs."""
+"""What the package offers, and what importing it costs."""
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_args, is_typeddict
 
 import pytest
 import tridet
 
+GOLDEN = Path(__file__).with_name("golden") / "public_names.txt"
 HEAVY = (
     "torch",
     "onnx",
@@ -20,50 +25,60 @@ HEAVY = (
     "trackers",
 )
 CLI_ONLY = ("click", "rich")
+SPECIAL = ("__aenter__", "__call__", "__enter__", "__iter__", "__len__")
 
 
-def test_exported_members():
-    assert tridet.__all__ == [
-        "TLS",
-        "AsyncDetector",
-        "ContractMismatch",
-        "Detection",
-        "Detections",
-        "Detector",
-        "Event",
-        "Frame",
-        "ImageLike",
-        "InvalidInput",
-        "MemberInfo",
-        "MissingExtra",
-        "ModelInfo",
-        "ModelUnknown",
-        "Overloaded",
-        "ServerFailed",
-        "ServerNotReady",
-        "ServerUnreachable",
-        "SharedMemoryUnavailable",
-        "SinkFailed",
-        "Snapshot",
-        "SourceFailed",
-        "Stream",
-        "StreamResult",
-        "Thresholds",
-        "TimedOut",
-        "Transport",
-        "TridetError",
-        "__version__",
-        "stream",
+def signature(function: Any) -> str:
+    """Names, kinds and defaults of the arguments; no types, which each Python writes its way."""
+    found = inspect.signature(function)
+    arguments = [
+        argument.replace(annotation=inspect.Parameter.empty)
+        for argument in found.parameters.values()
     ]
-    for name in tridet.__all__:
-        assert hasattr(tridet, name)
+    return str(inspect.Signature(arguments))
 
 
-def test_every_error_is_exported():
-    from tridet import exceptions as _exceptions
+def described(name: str, value: Any) -> list[str]:
+    """Return the lines of a public name: what callers may write."""
+    if is_typeddict(value):
+        return [name, *(f"    {key}" for key in value.__annotations__)]
+    if inspect.isfunction(value):
+        return [name + signature(value)]
+    if not isinstance(value, type):
+        return [" ".join([name, *map(str, get_args(value))])]
+    if issubclass(value, Exception):
+        return [f"{name}({', '.join(base.__name__ for base in value.__bases__)})"]
+    members: dict[str, Any] = {}
+    for kind in reversed(value.__mro__):
+        if kind.__module__.partition(".")[0] == "tridet":
+            members |= vars(kind)
+    arguments = inspect.signature(value).parameters  # of a dataclass its fields
+    return [
+        name + signature(value),
+        *(
+            f"    {member}" + (signature(content) if inspect.isfunction(content) else "")
+            for member, content in sorted(members.items())
+            if (member in SPECIAL or not member.startswith("_")) and member not in arguments
+        ),
+    ]
 
-    errors = {name for name, value in vars(_exceptions).items() if isinstance(value, type)}
-    assert errors <= set(tridet.__all__)
+
+def test_public_names_are_the_golden_ones(request: pytest.FixtureRequest) -> None:
+    lines = [line for name in tridet.__all__ for line in described(name, getattr(tridet, name))]
+    text = "\n".join(lines) + "\n"
+    if request.config.getoption("--update-golden"):
+        GOLDEN.write_text(text)
+    assert text == GOLDEN.read_text()
+
+
+def test_all_lists_all() -> None:
+    public = {
+        name
+        for name, value in vars(tridet).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert sorted(tridet.__all__) == sorted(public | {"__version__"})
+    assert len(set(tridet.__all__)) == len(tridet.__all__)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fake_triton import FakeTriton, run_cli
+from fake_triton import FakeTriton
 from tridet import ContractMismatch, ServerFailed, ServerUnreachable
 from tridet.server_info import ServerInfo, StepTime, difference, observation_from_statistics
 from tritonclient.grpc import service_pb2
@@ -38,16 +38,6 @@ def test_status_joins_the_models_with_what_they_have_done() -> None:
     assert (pcb.done.ms("queue"), pcb.done.ms("compute_infer")) == (1.0, 4.5)
     others = [model.done for model in status.models if model.name != "pcb"]
     assert others == [StepTime()] * len(others)
-
-
-def test_the_table_of_the_command_shows_them() -> None:
-    with FakeTriton() as fake:
-        code, out, _ = run_cli("status", "--url", fake.url)
-    assert code == 0
-    assert f"triton 2.51.0 at {fake.url}: ready" in out
-    rows = [line.split() for line in out.splitlines()]
-    assert ["pcb", "1", "READY", "6", "0", "2.0", "1.00", "0.00", "4.50", "0.00"] in rows
-    assert ["nms", "1", "READY", "0", "0"] in rows
 
 
 def test_observations_differ_by_what_happened_between_them() -> None:

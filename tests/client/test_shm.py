@@ -1,4 +1,4 @@
-"""Shared memory leaves nothing behind, however its process ends."""
+"""Shared memory: where it works, and that it leaves nothing behind however its process ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from failures import IMAGE, failure
 from fake_triton import FakeTriton
+from tridet import Detector, SharedMemoryUnavailable
 
 SCRIPT = """
 import numpy as np, sys, time, tridet
@@ -39,3 +41,18 @@ def test_a_process_that_never_closes_its_detector(end):
             assert err == b""
         while blocks_of(process.pid):  # until Python's resource tracker has noticed
             time.sleep(0.01)
+
+
+def test_a_server_elsewhere_has_no_shared_memory(fake):
+    fake.shares_memory = False
+    error = failure(fake, transport="shm")
+    assert type(error) is SharedMemoryUnavailable
+    assert "use transport fit" in str(error)
+
+
+def test_shared_memory_survives_a_restart_of_the_server(fake):
+    with Detector(fake.url, "pcb", transport="shm") as detector:
+        detector(IMAGE)
+        fake.regions.popitem()[1].close()
+        assert len(detector(IMAGE)) == 2
+        assert fake.calls["register"] == 2

@@ -9,7 +9,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from fake_triton import FakeTriton, reject, run_cli
+from fake_triton import reject, run_cli
 from hypothesis import given
 from hypothesis import strategies as st
 from tridet import AsyncDetector, Detector, InvalidInput
@@ -18,12 +18,6 @@ from tridet.tiling import Window, joined, tiling_from
 
 SIZE = (1000, 500)
 LEFT, RIGHT, WHOLE = Window(0, 0, 600, 500), Window(400, 0, 1000, 500), Window(0, 0, *SIZE)
-
-
-@pytest.fixture
-def fake():
-    with FakeTriton() as server:
-        yield server
 
 
 def board(*spots):

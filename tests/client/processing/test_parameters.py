@@ -1,4 +1,4 @@
-"""The input size of a request: what the client takes, what it sends, and how large."""
+"""The request parameters: what is refused, on both ends, and the input size that is sent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from fake_triton import FakeTriton, detector_config, picture
 from tridet import AsyncDetector, ContractMismatch, Detector, InvalidInput
 from tridet.processing.contract import IMGSZ
-from tridet.processing.parameters import ParameterError, check_imgsz
+from tridet.processing.parameters import NmsParameters, ParameterError, check_imgsz
 
 
 @pytest.fixture
@@ -87,3 +87,33 @@ def test_check_takes_the_sizes(size: int) -> None:
 def test_check_names_the_only_size() -> None:
     with pytest.raises(ParameterError, match="expected 64, this model's only input size, got None"):
         check_imgsz(None, 64, 64)
+
+
+DEFAULTS = NmsParameters(conf=0.25, iou=0.7, max_det=300, agnostic=False)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complaint"),
+    [
+        ({"conf": 1.01}, "conf: expected a number from 0 to 1, got 1.01"),
+        ({"conf": "0.5"}, "conf: expected a number from 0 to 1, got '0.5'"),
+        ({"iou": True}, "iou: expected a number from 0 to 1, got True"),
+        ({"iou": float("nan")}, "iou: expected a number from 0 to 1, got nan"),
+        ({"max_det": 0}, "max_det: expected an integer of 1 or more, got 0"),
+        ({"max_det": 2.0}, "max_det: expected an integer of 1 or more, got 2.0"),
+        ({"agnostic": 1}, "agnostic: expected true or false, got 1"),
+        ({"classes": "a"}, "classes: expected comma-separated class indices, got 'a'"),
+        ({"classes": "-1"}, "classes: expected comma-separated class indices, got '-1'"),
+        ({"classes": 1}, "classes: expected a string like '0,2', got 1"),
+    ],
+)
+def test_bad_request_parameters(parameters: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueError, match="^" + complaint.replace("'", ".")):
+        DEFAULTS.overridden(parameters)
+
+
+def test_request_parameters_override_and_strangers_are_left_alone() -> None:
+    got = DEFAULTS.overridden({"conf": 0, "classes": " 2, 0,", "priority": 7})
+    assert (got.conf, got.classes, got.iou) == (0, (2, 0), 0.7)
+    assert DEFAULTS.overridden({"classes": ""}).classes == ()
+    assert DEFAULTS.overridden({}) == DEFAULTS

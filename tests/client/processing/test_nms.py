@@ -1,10 +1,8 @@
 """NMS against an independent reference: one Python loop, one box pair at a time."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tridet.processing.letterbox import undo_letterbox
 from tridet.processing.nms import nms
 from tridet.processing.parameters import NmsParameters
 
@@ -77,55 +75,3 @@ def test_classes_do_not_suppress_each_other_unless_agnostic() -> None:
     assert nms(boxes, scores, class_ids, DEFAULTS).tolist() == [0, 1]
     agnostic = DEFAULTS.overridden({"agnostic": True})
     assert nms(boxes, scores, class_ids, agnostic).tolist() == [0]
-
-
-@given(
-    st.integers(1, 5000),
-    st.integers(1, 5000),
-    st.lists(st.tuples(*[st.floats(0, 1, width=32)] * 4), max_size=8),
-)
-def test_undo_letterbox_undoes_the_letterbox(width: int, height: int, points: list[tuple]) -> None:
-    from tridet.processing.letterbox import letterbox
-
-    source = np.array(points, np.float32).reshape(-1, 4)
-    source *= np.array([width, height] * 2, np.float32)
-    undo = letterbox(np.zeros((height, width, 3), np.uint8), np.zeros((640, 640, 3), np.uint8))
-    scale, pad = np.tile(undo[0:2], 2), np.tile(undo[2:4], 2)
-    back = undo_letterbox(source * scale + pad, undo)
-    assert back.dtype == np.float32
-    # A float32 letterboxed coordinate resolves 640 * 2**-24 px; the source is that much larger.
-    np.testing.assert_allclose(back, source, atol=max(width, height) * 2e-5 + 1e-3)
-
-
-def test_undo_letterbox_clips_to_the_image() -> None:
-    undo = np.array([0.5, 0.5, 0, 140, 1280, 720], np.float32)
-    boxes = np.array([[-9, 0, 700, 640]], np.float32)
-    assert undo_letterbox(boxes, undo).tolist() == [[0, 0, 1280, 720]]
-    assert undo_letterbox(np.zeros((0, 4), np.float32), undo).shape == (0, 4)
-
-
-@pytest.mark.parametrize(
-    ("parameters", "complaint"),
-    [
-        ({"conf": 1.01}, "conf: expected a number from 0 to 1, got 1.01"),
-        ({"conf": "0.5"}, "conf: expected a number from 0 to 1, got '0.5'"),
-        ({"iou": True}, "iou: expected a number from 0 to 1, got True"),
-        ({"iou": float("nan")}, "iou: expected a number from 0 to 1, got nan"),
-        ({"max_det": 0}, "max_det: expected an integer of 1 or more, got 0"),
-        ({"max_det": 2.0}, "max_det: expected an integer of 1 or more, got 2.0"),
-        ({"agnostic": 1}, "agnostic: expected true or false, got 1"),
-        ({"classes": "a"}, "classes: expected comma-separated class indices, got 'a'"),
-        ({"classes": "-1"}, "classes: expected comma-separated class indices, got '-1'"),
-        ({"classes": 1}, "classes: expected a string like '0,2', got 1"),
-    ],
-)
-def test_bad_request_parameters(parameters: dict[str, object], complaint: str) -> None:
-    with pytest.raises(ValueError, match="^" + complaint.replace("'", ".")):
-        DEFAULTS.overridden(parameters)
-
-
-def test_request_parameters_override_and_strangers_are_left_alone() -> None:
-    got = DEFAULTS.overridden({"conf": 0, "classes": " 2, 0,", "priority": 7})
-    assert (got.conf, got.classes, got.iou) == (0, (2, 0), 0.7)
-    assert DEFAULTS.overridden({"classes": ""}).classes == ()
-    assert DEFAULTS.overridden({}) == DEFAULTS

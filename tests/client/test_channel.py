@@ -1,4 +1,4 @@
-"""TLS: the server's certificate is checked, a foreign one is refused."""
+"""Channels: a foreign certificate is refused, and which servers may be on this machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import grpc
 import pytest
 from fake_triton import FakeTriton, picture, run_cli
 from tridet import TLS, Detector, InvalidInput, ServerUnreachable
+from tridet.channel import is_loopback
 
 # A throwaway pair for localhost that signs itself, valid until 2126; it protects nothing.
 KEY = b"""-----BEGIN PRIVATE KEY-----
@@ -65,3 +66,19 @@ def test_an_unknown_certificate_and_no_tls_are_refused():
 def test_missing_files():
     with pytest.raises(InvalidInput, match=r"tls: cannot read nowhere\.pem: No such file"):
         Detector("localhost:8001", "pcb", tls=TLS(ca_file="nowhere.pem"))
+
+
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("localhost:8001", True),
+        ("127.0.0.1:8001", True),
+        ("127.3.2.1:1", True),
+        ("[::1]:8001", True),
+        ("10.0.0.7:8001", False),
+        ("triton:8001", False),
+        ("localhost.example.org:8001", False),
+    ],
+)
+def test_which_servers_may_be_on_this_machine(url, loopback):
+    assert is_loopback(url) == loopback

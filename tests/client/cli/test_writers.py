@@ -1,14 +1,10 @@
-"""The formats that ``tridet detect`` writes, and the other commands."""
+"""The formats that ``tridet detect`` writes."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 
-import numpy as np
 import pytest
-import tridet
-from fake_triton import FakeTriton, run_cli
 from tridet import Detections
 from tridet.cli.writers import open_writer
 
@@ -98,82 +94,3 @@ def test_an_error_leaves_the_old_file(tmp_path, format):
         raise RuntimeError
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
-
-
-@pytest.fixture
-def fake():
-    with FakeTriton() as server:
-        yield server
-
-
-@pytest.mark.parametrize(
-    ("name", "first"), [("x.jsonl", '{"source"'), ("x.csv", "source,"), ("x.json", "[\n{")]
-)
-def test_the_format_follows_the_files_name(fake, tmp_path, name, first):
-    import cv2
-
-    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64, 3), np.uint8))
-    run_cli("detect", tmp_path / "a.png", "--json", tmp_path / name, "--url", fake.url)
-    assert (tmp_path / name).read_text().startswith(first)
-
-
-def test_status(fake):
-    code, out, err = run_cli("status", "--url", fake.url)
-    assert (code, err) == (0, "")
-    assert out.splitlines()[0] == f"triton 2.51.0 at {fake.url}: ready"
-    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()[1:]}
-    assert rows["pcb"] == ["1", "READY", "6", "0", "2.0", "1.00", "0.00", "4.50", "0.00"]
-    assert rows["nms"][:2] == ["1", "READY"]
-
-
-def test_status_of_a_server_that_is_not_ready(fake):
-    fake.ready = False
-    code, out, _ = run_cli("status", "--url", fake.url)
-    assert code == 1
-    assert "not ready" in out
-
-
-def test_status_of_nothing():
-    with FakeTriton() as gone:
-        pass
-    code, out, err = run_cli("status", "--url", gone.url)
-    assert (code, out) == (1, "")
-    assert err.startswith("tridet: error: no server answers")
-    assert len(err.splitlines()) == 1
-
-
-def test_version():
-    assert run_cli("--version") == (0, f"tridet {tridet.__version__}\n", "")
-
-
-@pytest.mark.parametrize("command", [[], ["detect"], ["status"], ["completion"]])
-def test_help_has_examples(command):
-    code, out, _ = run_cli(*command, "--help")
-    assert code == 0
-    assert "Examples:\n" in out
-
-
-def test_no_command_prints_help():
-    code, out, _ = run_cli()
-    assert code == 0
-    assert "Commands:" in out
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion(shell):
-    code, out, _ = run_cli("completion", shell)
-    assert code == 0
-    assert "_TRIDET_COMPLETE" in out
-
-
-def test_a_missing_choice_is_one_line():
-    code, out, err = run_cli("completion")
-    assert (code, out) == (2, "")
-    (line,) = err.splitlines()
-    assert line.startswith("tridet: error: Missing argument")
-    assert line.endswith("Choose from: bash, zsh, fish (see tridet completion --help)")
-
-
-def test_completion_completes(tmp_path):
-    (tmp_path / "script").write_text(run_cli("completion", "bash")[1])
-    subprocess.run(["bash", "-n", tmp_path / "script"], check=True)

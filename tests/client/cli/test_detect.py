@@ -20,12 +20,6 @@ MAIN = [sys.executable, "-c", "from tridet.cli.main import main; main()"]
 
 
 @pytest.fixture
-def fake():
-    with FakeTriton() as server:
-        yield server
-
-
-@pytest.fixture
 def boards(tmp_path):
     folder = tmp_path / "boards"
     folder.mkdir()
@@ -345,3 +339,14 @@ def test_a_reader_that_leaves_early_is_no_error(fake, boards):
     process.stderr.close()
     assert process.wait(60) == 1
     assert "Traceback" not in err and "Exception" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("x.jsonl", '{"source"'), ("x.csv", "source,"), ("x.json", "[\n{")]
+)
+def test_the_format_follows_the_files_name(fake, tmp_path, name, first):
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64, 3), np.uint8))
+    run_cli("detect", tmp_path / "a.png", "--json", tmp_path / name, "--url", fake.url)
+    assert (tmp_path / name).read_text().startswith(first)
