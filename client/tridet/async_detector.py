@@ -27,7 +27,7 @@ AnyImage = TypeVar("AnyImage", bound=ImageLike)
 class AsyncDetector(Core):
     """The asyncio twin of ``Detector``: same arguments, results and errors.
 
-    It belongs to the event loop that makes its first call. Files are read, decoded and large frames
+    It belongs to the event loop that makes its first call. Files are read, decoded and large images
     resized in threads, off the loop.
 
     Examples:

@@ -67,7 +67,7 @@ class _Asked:
 
     info: ModelInfo
     side: int
-    """Of the square that a picture is fitted into, in pixels."""
+    """Of the square that an image is fitted into, in pixels."""
     parameters: Parameters
     filters: tuple[MemberFilter, ...]
 
@@ -186,7 +186,7 @@ class Core:
     def _look_flow(
         self, image: ImageLike, asked: _Asked, deadline: Deadline
     ) -> Flow[tuple[Found, tuple[int, int]]]:
-        """Detect in one picture; give what was found in its pixels, and its (width, height)."""
+        """Detect in one image; give what was found in its pixels, and its (width, height)."""
         payload: Payload = yield Compute(
             lambda: prepare(image, self._route, asked.info, asked.side),
             heavy=is_heavy(image, self._route, asked.side),
@@ -199,7 +199,7 @@ class Core:
     def _tiles_flow(
         self, image: ImageLike, tiling: Tiling, asked: _Asked, deadline: Deadline
     ) -> Flow[tuple[Found, tuple[int, int]]]:
-        """Detect in the tiles of one picture, all at once so that they meet in one batch."""
+        """Detect in the tiles of one image, all at once so that they meet in one batch."""
         pixels: UInt8Array = yield Compute(
             lambda: pixels_of(image, asked.info.max_pixels), heavy=not isinstance(image, np.ndarray)
         )

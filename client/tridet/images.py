@@ -57,7 +57,7 @@ def pixels_of(image: ImageLike, max_pixels: int) -> UInt8Array:
 
 
 def size_of(data: bytes, max_pixels: int) -> tuple[int, int]:
-    """Return (width, height) of the upright picture in a file's bytes, read from its header.
+    """Return (width, height) of the upright image in a file's bytes, read from its header.
 
     Raises:
         InvalidInput: not an image, or over ``max_pixels``.

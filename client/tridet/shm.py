@@ -1,4 +1,4 @@
-"""Hand frames to a server on this machine through system shared memory."""
+"""Hand images to a server on this machine through system shared memory."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Region:
         self.unlink = weakref.finalize(self, _unlink, self._memory)
         """Give the block back to the system; the server's mapping lasts until unregistered."""
 
-    def write(self, frame: UInt8Array) -> None:
-        """Copy the frame to the start of the block."""
-        np.ndarray(frame.shape, np.uint8, buffer=self._memory.buf)[...] = frame
+    def write(self, data: UInt8Array) -> None:
+        """Copy uint8 of any shape to the start of the block."""
+        np.ndarray(data.shape, np.uint8, buffer=self._memory.buf)[...] = data
 
 
 def _reserve(name: str, nbytes: int) -> None:
@@ -61,7 +61,7 @@ def _unlink(memory: SharedMemory) -> None:
 
 
 class RegionPool:
-    """Blocks of shared memory, one for each request in flight, that grow to the largest frame.
+    """Blocks of shared memory, one for each request in flight, that grow to the largest image.
 
     A block whose request was given up is used again at once: should the server still read it, it
     reads for an answer that nobody waits for.

@@ -2,7 +2,7 @@
 
 fit      resized by the client to the request's input size, then raw. The server would make the very
          same resize, so the boxes are the same, and the resolution of the source costs little.
-raw      every pixel of the frame.
+raw      every pixel of the image.
 encoded  the image file's bytes, decoded by the server. An array is encoded as JPEG first, which is
          lossy.
 shm      every pixel, handed over in shared memory; the server must run on this machine.
@@ -68,12 +68,12 @@ class Payload:
     image_size: tuple[int, int]
     """(width, height) of the source in pixels."""
     sent_size: tuple[int, int]
-    """(width, height) of the picture in ``data``: what the server takes for the source."""
+    """(width, height) of the image in ``data``: what the server takes for the source."""
     outputs: tuple[str, ...] = DETECTIONS
     """Names of the tensors that are asked for."""
 
     def in_source_pixels(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Map float32 [n, 4] xyxy from the picture that was sent to the source, clipped to it."""
+        """Map float32 [n, 4] xyxy from the image that was sent to the source, clipped to it."""
         (width, height), (sent_width, sent_height) = self.image_size, self.sent_size
         # The sides are scaled apart, because each was rounded on its own when the client resized.
         sent = [sent_width / width, sent_height / height, 0, 0, width, height]
@@ -96,7 +96,7 @@ def prepare(image: ImageLike, route: Route, model: ModelInfo, side: int) -> Payl
         return _encoded(image, model)
     pixels = pixels_of(image, model.max_pixels)
     height, width = pixels.shape[:2]
-    # A frame smaller than the input goes as it is: the server enlarges it, to the same pixels.
+    # An image smaller than the input goes as it is: the server enlarges it, to the same pixels.
     sent = pixels
     if route.content == "fit" and max(width, height) > side:
         sent = fit(pixels, side)

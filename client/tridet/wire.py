@@ -59,7 +59,7 @@ def request_bytes(
         tensor.parameters["shared_memory_byte_size"].int64_param = data.nbytes
         serialized: bytes = request.SerializeToString()
         return serialized
-    # Protobuf copies a bytes field three times on its way out, 16 ms for a 1080p frame. Fields of a
+    # Protobuf copies a bytes field three times on its way out, 16 ms for a 1080p image. Fields of a
     # message may be concatenated, so the pixels are appended as what they are: its last field.
     return b"".join(
         (request.SerializeToString(), _RAW_CONTENTS_KEY, _varint(data.nbytes), data.data)
@@ -69,7 +69,7 @@ def request_bytes(
 def arrays_from_response(
     response: Any, names: Sequence[str]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    """Return boxes float32 [n, 4] in pixels of the sent picture, scores [n], class ids int32 [n].
+    """Return boxes float32 [n, 4] in pixels of the sent image, scores [n], class ids int32 [n].
 
     Args:
         response: a ModelInferResponse, batch dimension 1.

@@ -112,7 +112,7 @@ def class_ids_from_text(value: object) -> tuple[int, ...]:
 
 
 def check_imgsz(imgsz: object, smallest: int, largest: int) -> int:
-    """Return ``imgsz`` if a detector takes frames letterboxed to that size.
+    """Return ``imgsz`` if a detector takes images letterboxed to that size.
 
     Args:
         imgsz: as the caller gave it.

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 UInt8Array = npt.NDArray[np.uint8]
 
 _ORIENTATION_TAG = 0x0112
-# EXIF 2.32, tag Orientation: what turns the stored rows into the upright picture; 1 is upright.
+# EXIF 2.32, tag Orientation: what turns the stored rows into the upright image; 1 is upright.
 _UPRIGHT: dict[int, Callable[[Any], Any]] = {
     2: lambda pixels: cv2.flip(pixels, 1),
     3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
@@ -38,9 +38,9 @@ class Header(NamedTuple):
     """What an image file says of itself before its pixels are decoded."""
 
     width: int
-    """Of the upright picture, in pixels."""
+    """Of the upright image, in pixels."""
     height: int
-    """Of the upright picture, in pixels."""
+    """Of the upright image, in pixels."""
     orientation: int
     """EXIF orientation of the stored rows, 1 to 8; 1 is upright."""
 
@@ -105,7 +105,7 @@ def decode(data: bytes, *, formats: tuple[str, ...], max_pixels: int) -> UInt8Ar
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
-    """Raise ImageError for a frame (sides in pixels) that is empty or over ``max_pixels``."""
+    """Raise ImageError for an image (sides in pixels) that is empty or over ``max_pixels``."""
     if width * height == 0:
         raise ImageError(f"the image is empty: expected pixels, got {width} x {height}")
     if width * height > max_pixels:
@@ -122,5 +122,5 @@ def _orientation(exif: bytes) -> int:
     try:
         tags.load(exif)
         return int(tags.get(_ORIENTATION_TAG, 1))
-    except Exception:  # an unreadable EXIF block costs the orientation, not the picture
+    except Exception:  # an unreadable EXIF block costs the orientation, not the image
         return 1

@@ -1,4 +1,4 @@
-"""Letterbox: resize a frame to fit a square and pad the rest, as YOLO detectors were trained.
+"""Letterbox: resize an image to fit a square and pad the rest, as YOLO detectors were trained.
 
 Forward and back. The client resizes before sending (transport ``fit``) with the same function that
 the server's preprocess step uses, so both give the same pixels.
@@ -16,29 +16,29 @@ Float32Array = npt.NDArray[np.float32]
 
 
 def fitted_size(width: int, height: int, size: int) -> tuple[int, int]:
-    """Return the (width, height) in pixels of a frame scaled to just fit into ``size`` x ``size``.
+    """Return the (width, height) in pixels of an image scaled to just fit into ``size`` x ``size``.
 
-    A side never rounds down to zero, however long and thin the frame is.
+    A side never rounds down to zero, however long and thin the image is.
     """
     scale = min(size / width, size / height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def fit(image: UInt8Array, size: int) -> UInt8Array:
+def fit(pixels: UInt8Array, size: int) -> UInt8Array:
     """Resize uint8 [h, w, 3] until its longer side is ``size`` pixels; bilinear, as at training."""
-    height, width = image.shape[:2]
+    height, width = pixels.shape[:2]
     fitted = fitted_size(width, height, size)
     if fitted == (width, height):
-        return image
-    resized: UInt8Array = cv2.resize(image, fitted, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+        return pixels
+    resized: UInt8Array = cv2.resize(pixels, fitted, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
     return resized
 
 
-def letterbox(image: UInt8Array, canvas: UInt8Array) -> Float32Array:
-    """Draw ``image``, fitted and centred, onto ``canvas`` and say how to undo it.
+def letterbox(pixels: UInt8Array, canvas: UInt8Array) -> Float32Array:
+    """Draw ``pixels``, fitted and centred, onto ``canvas`` and say how to undo it.
 
     Args:
-        image: uint8 [h, w, 3].
+        pixels: uint8 [h, w, 3].
         canvas: uint8 [S, S, 3], already filled with the border grey; only the middle is written.
 
     Returns:
@@ -47,8 +47,8 @@ def letterbox(image: UInt8Array, canvas: UInt8Array) -> Float32Array:
         so that the inverse is exact however the sides rounded.
     """
     size = canvas.shape[0]
-    height, width = image.shape[:2]
-    fitted = fit(image, size)
+    height, width = pixels.shape[:2]
+    fitted = fit(pixels, size)
     fitted_height, fitted_width = fitted.shape[:2]
     # An odd border puts its extra pixel right and below, as Ultralytics' round(half - 0.1) does.
     left, top = (size - fitted_width) // 2, (size - fitted_height) // 2
