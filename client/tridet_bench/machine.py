@@ -7,9 +7,9 @@ import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
+from tridet.timestamps import utc_text
 from tridet.versions import installed_versions
 
 _PACKAGES = ("tridet", "tritonclient", "grpcio", "numpy", "opencv-python")
@@ -23,6 +23,7 @@ class Machine:
     cores: int
     """That this process may use."""
     date: str
+    """ISO 8601, in UTC."""
     versions: dict[str, str]
 
 
@@ -33,8 +34,7 @@ def this_machine(triton_version: str | None, more_packages: Sequence[str] = ()) 
         versions["tritonserver"] = triton_version
     packages = (*_PACKAGES, *more_packages)
     versions |= dict.fromkeys(packages, "?") | installed_versions(packages)
-    date = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    return Machine(_cpu_model(), len(os.sched_getaffinity(0)), date, versions)
+    return Machine(_cpu_model(), len(os.sched_getaffinity(0)), utc_text(time.time()), versions)
 
 
 def _cpu_model() -> str:
