@@ -6,5 +6,13 @@ set -eu
 runtime=${TRIDET_RUNTIME:-onnxruntime}
 PYTHONPATH=/tridet/build:/tridet/client PYTHONDONTWRITEBYTECODE=1 \
 	python3 -m tridet_build check /models --runtime "$runtime"
-exec tritonserver --model-repository=/models --model-config-name="$runtime" \
-	--disable-auto-complete-config "$@"
+# What manages the server (models, shared memory, traces, the log) is for whoever has the key.
+key=${TRIDET_KEY:-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')}
+managed=model-repository,shared-memory,trace,logging
+shm=tridet_steps_
+# Started again when it dies, or when the process of one of its Python steps does.
+exec python3 /tridet/supervisor.py --container "${TRIDET_GRACE_S:-30}" "$shm" \
+	"$(command -v tritonserver)" --model-repository=/models --model-config-name="$runtime" \
+	--disable-auto-complete-config --exit-timeout-secs=20 \
+	--grpc-restricted-protocol="$managed:tridet=$key" --http-restricted-api="$managed:tridet=$key" \
+	--backend-config=python,shm-region-prefix-name="$shm" "$@"

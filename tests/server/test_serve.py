@@ -709,3 +709,26 @@ def test_leftovers_of_strangers_are_left_alone(
         assert trap.is_dir() and link.is_symlink() and region.exists()
     finally:
         region.unlink()
+
+
+def test_the_first_process_of_a_container_keeps_its_server_up(tmp_path: Path) -> None:
+    server = tmp_path / "server"
+    server.write_text("#!/bin/sh\necho started $$ $1\nexec sleep 60\n")
+    server.chmod(0o755)
+    supervisor = TOOLS / "local_triton" / "_supervisor.py"
+    prefix = f"tridet_test_{os.getpid()}_"
+    command = [sys.executable, "-I", str(supervisor), "--container", "5", prefix]
+    with subprocess.Popen(
+        [*command, str(server), "--port=1"], stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout is not None
+        started, pid, option = first.stdout.readline().split()
+        assert (started, option) == ("started", "--port=1")
+        region = SHM / f"{prefix}region"
+        region.touch()
+        os.kill(int(pid), signal.SIGKILL)
+        assert first.stdout.readline() == "tritonserver has died: starting it again\n"
+        assert first.stdout.readline().split()[1] != pid
+        assert not region.exists()
+        first.terminate()
+        assert first.wait(30) == 128 + signal.SIGTERM

@@ -9,12 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
+from local_triton._environment import ALLOCATOR
+from tridet.access import HTTP_HEADER, RESTRICTED
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from local_triton._environment import ALLOCATOR  # noqa: E402
-
 COMPOSE = ROOT / "docker-compose.yml"
 TAG = "${TRITON_TAG:-26.06}"
 
@@ -127,7 +125,7 @@ def serve(tmp_path: Path, check_exit: int, **environment: str) -> subprocess.Com
 
 
 def test_the_check_runs_before_the_server(tmp_path: Path, services: dict[str, Any]) -> None:
-    done = serve(tmp_path, 0, TRIDET_RUNTIME="tensorrt")
+    done = serve(tmp_path, 0, TRIDET_RUNTIME="tensorrt", TRIDET_KEY="k3y")
     check, server = done.stdout.splitlines()
     assert check == (
         f"/tridet/build:/tridet/client: {tmp_path}/python3 -m tridet_build check /models "
@@ -135,12 +133,29 @@ def test_the_check_runs_before_the_server(tmp_path: Path, services: dict[str, An
     )
     # The steps' Python must not see the build tools.
     assert server == (
+        f": {tmp_path}/python3 /tridet/supervisor.py --container 30 tridet_steps_ "
         f"{tmp_path}/tritonserver --model-repository=/models --model-config-name=tensorrt "
-        "--disable-auto-complete-config --log-verbose=1, no path"
+        "--disable-auto-complete-config --exit-timeout-secs=20 "
+        f"--grpc-restricted-protocol={RESTRICTED}:{HTTP_HEADER}=k3y "
+        f"--http-restricted-api={RESTRICTED}:{HTTP_HEADER}=k3y "
+        "--backend-config=python,shm-region-prefix-name=tridet_steps_ --log-verbose=1"
     )
     mounted = {volume.split(":")[1] for volume in services["triton"]["volumes"]}
-    assert mounted == {"/models", "/tridet/build", "/tridet/client", "/tridet/serve.sh"}
+    assert mounted == {
+        *("/models", "/tridet/build", "/tridet/client", "/tridet/serve.sh"),
+        *("/tridet/supervisor.py", "/tridet/healthcheck.py"),
+    }
+    health = services["triton"]["healthcheck"]["test"]
+    assert health == ["CMD", "python3", "/tridet/healthcheck.py", "/models"]
     assert services["triton"]["command"] == ["/tridet/serve.sh"]
+
+
+def test_each_start_has_a_key_of_its_own(tmp_path: Path) -> None:
+    keys = re.findall(
+        rf"{RESTRICTED}:{HTTP_HEADER}=(\S+)", serve(tmp_path, 0).stdout + serve(tmp_path, 0).stdout
+    )
+    assert all(re.fullmatch(r"[0-9a-f]{32}", key) for key in keys)
+    assert [keys.count(key) for key in keys] == [2, 2, 2, 2]
 
 
 def test_a_failed_check_starts_no_server(tmp_path: Path) -> None:
