@@ -43,9 +43,12 @@ def _key_left(target: str) -> str | None:
         file = os.open(key_file(int(port)), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except (OSError, ValueError, RuntimeError):  # RuntimeError: this user has no home
         return None
-    with os.fdopen(file) as text:
+    try:
         found = os.fstat(file)
-        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        private = stat.S_ISREG(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
+        if found.st_uid != os.geteuid() or not private:
             return None
-        key = text.read(256).strip()
+        key = os.read(file, 256).decode("ascii", "replace").strip()
+    finally:
+        os.close(file)
     return key if key.isalnum() else None

@@ -37,6 +37,10 @@ class AsyncDetector(Core):
 
     _channel: Any = None
     _stub: Any = None
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def _open(self) -> None:
+        self._loop = None  # the channel is opened in the loop that uses it
 
     async def connect(self) -> ModelInfo:
         """Ask the server for the model; see ``Detector.connect``."""
@@ -113,10 +117,12 @@ class AsyncDetector(Core):
 
     async def _run(self, flow: Flow[T]) -> T:
         self._check_open()
-        if self._stub is None:
-            # Only now, because an asyncio channel belongs to the running loop.
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # An asyncio channel belongs to its loop: each asyncio.run is another one.
             self._channel = open_aio_channel(self._target, self._tls, self._keepalive_s)
-            self._stub = stub_of(self._channel)
+            self._stub = stub_of(self._channel, self._target)
+            self._loop = loop
         with closing(flow):
             try:
                 step = next(flow)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,16 @@ import grpc
 import grpc.aio
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from tridet.access import metadata_of
 from tridet.exceptions import InvalidInput
 
 _INFER_METHOD = "/inference.GRPCInferenceService/ModelInfer"
 _KEEPALIVE_TIMEOUT_S = 10.0
+_RESTRICTED_METHODS = (
+    "RepositoryIndex",
+    "SystemSharedMemoryRegister",
+    "SystemSharedMemoryUnregister",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +79,26 @@ def open_aio_channel(target: str, tls: TLS | None, keepalive_s: float) -> grpc.a
     return grpc.aio.secure_channel(target, _credentials(tls), options)
 
 
-def stub_of(channel: Any) -> Any:
-    """Return Triton's service stub, whose ModelInfer takes a request that is already serialized."""
+def stub_of(channel: Any, target: str) -> Any:
+    """Return Triton's service stub over a channel to ``target``, blocking or asyncio.
+
+    Its ModelInfer takes a request that is already serialized; what a server may keep from strangers
+    is asked for with the key, see ``tridet.access``.
+    """
     stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+    for method in _RESTRICTED_METHODS:
+        setattr(stub, method, _with_key(getattr(stub, method), target))
     stub.ModelInfer = channel.unary_unary(
         _INFER_METHOD, response_deserializer=service_pb2.ModelInferResponse.FromString
     )
     return stub
+
+
+def _with_key(call: Callable[..., Any], target: str) -> Callable[..., Any]:
+    # Looked up each time: a server that was started again on its port has another key.
+    return lambda request, timeout: call(
+        request, timeout=timeout, metadata=metadata_of(target, local=is_loopback(target))
+    )
 
 
 def _options(keepalive_s: float) -> list[tuple[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import time
@@ -21,6 +22,7 @@ from tridet.exceptions import (
     InvalidInput,
     ModelUnknown,
     ServerNotReady,
+    ServerUnreachable,
     SharedMemoryUnavailable,
     TimedOut,
     TridetError,
@@ -36,6 +38,7 @@ from tridet.rpc_errors import (
     is_overload,
     is_region_lost,
     is_retryable,
+    is_step_dead,
     may_be_gone,
     reason_of,
     unreachable,
@@ -51,6 +54,7 @@ IN_FLIGHT = 8
 """How many images are under way at a time, where the caller does not say."""
 
 _FIRST_PAUSE_S = 0.1
+_WAIT_PAUSE_S = 0.5
 # A question asked only to explain an error: it may not take long.
 _PROBE_TIMEOUT_S = 1.0
 
@@ -96,6 +100,7 @@ class Core:
         retries: int = 3,
         tls: TLS | None = None,
         keepalive_s: float = 30.0,
+        server_wait_s: float = 0.0,
         **thresholds: Unpack[Thresholds],
     ) -> None:
         """Set up a detector; nothing is sent yet.
@@ -110,6 +115,8 @@ class Core:
                 for the moment; other errors are never retried.
             tls: connect with TLS.
             keepalive_s: seconds between the pings that find out that a silent server is gone.
+            server_wait_s: how long an image waits, beyond ``timeout_s``, for a server that has
+                answered before and is gone, or being started again.
             **thresholds: conf, iou, max_det, classes, agnostic, imgsz, tiles, overlap, whole (see
                 ``Thresholds``) of every call that does not give its own; the model's defaults apply
                 otherwise.
@@ -128,7 +135,10 @@ class Core:
             check_seconds(name, number)
         if retries < 0:
             raise InvalidInput(f"retries: expected 0 or more, got {retries!r}")
+        if not server_wait_s >= 0:
+            raise InvalidInput(f"server_wait_s: expected 0 seconds or more, got {server_wait_s!r}")
         self.transport: Transport = transport
+        self._server_wait_s = server_wait_s
         self._timeout_s = timeout_s
         self._retries = retries
         self._tls = tls
@@ -139,6 +149,7 @@ class Core:
         self._regions = RegionPool(url)
         self._route = route_of(transport, self._target)
         self._closed = False
+        self._pid = os.getpid()
         self._open()
 
     def _open(self) -> None:
@@ -147,6 +158,11 @@ class Core:
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("the detector is closed: make a new one")
+        if self._pid != os.getpid():
+            # In a fork: connection and shared memory are those of the process that it came from.
+            self._pid = os.getpid()
+            self._regions = RegionPool(self.url)
+            self._open()
 
     def _connect_flow(self) -> Flow[ModelInfo]:
         info = yield from self._model_info(self._deadline())
@@ -155,6 +171,22 @@ class Core:
 
     def _detect_flow(
         self, image: ImageLike, thresholds: Mapping[str, Any], timeout_s: float | None = None
+    ) -> Flow[Detections]:
+        """Detect in one image, again and again while its server is away."""
+        gone_s: float | None = None
+        while True:
+            try:
+                return (yield from self._detect_once_flow(image, thresholds, timeout_s))
+            except (ServerUnreachable, ServerNotReady):
+                now_s = time.monotonic()
+                gone_s = gone_s or now_s
+                # A server that never answered is rather the wrong one than away.
+                if self._info is None or now_s - gone_s >= self._server_wait_s:
+                    raise
+            yield Pause(_WAIT_PAUSE_S * random.uniform(0.5, 1.0))
+
+    def _detect_once_flow(
+        self, image: ImageLike, thresholds: Mapping[str, Any], timeout_s: float | None
     ) -> Flow[Detections]:
         started, deadline = time.monotonic(), self._deadline(timeout_s)
         info = yield from self._model_info(deadline)
@@ -300,6 +332,11 @@ class Core:
             return ModelUnknown(
                 f"the server at {self.url} has no model {self.model!r} "
                 f"({reason_of(error)}); it serves {', '.join(detectors) or 'none that is ready'}"
+            )
+        if is_step_dead(error):
+            return ServerNotReady(
+                f"the server at {self.url} cannot detect: the process of a step has died "
+                f"({reason_of(error)}): start it again; `make serve` and the container do so"
             )
         if may_be_gone(error):
             try:

@@ -38,7 +38,7 @@ class Detector(Core):
 
     def _open(self) -> None:
         self._channel = open_channel(self._target, self._tls, self._keepalive_s)
-        self._stub = stub_of(self._channel)
+        self._stub = stub_of(self._channel, self._target)
 
     def connect(self) -> ModelInfo:
         """Ask the server for the model, the first time, and return what it says of itself.

@@ -26,6 +26,7 @@ _CODES_OF_GRPC_ITSELF = (
 )
 # With NOT_FOUND and without "system", or with INVALID_ARGUMENT and with it, as the release has it.
 _REGION_LOST = re.compile(r"Unable to find (?:system )?shared memory region")
+_STEP_DEAD = re.compile(r"Stub process '?\S+'? is not healthy")
 # Python backends prefix what they report, and append the place in their source.
 _BACKEND_PREFIX = re.compile(r"^.*?Failed to process the request\(s\) for model .*?, message: ")
 # gRPC precedes the cause of a failed connection with the history of its attempts.
@@ -35,7 +36,17 @@ _RAISED_AS = re.compile(r"^(?:TritonModelException|TritonError): ")
 
 def is_retryable(error: grpc.RpcError) -> bool:
     """Whether the same call may succeed a moment later."""
-    return bool(error.code() is grpc.StatusCode.UNAVAILABLE)
+    return error.code() is grpc.StatusCode.UNAVAILABLE and not is_restricted(error)
+
+
+def is_restricted(error: grpc.RpcError) -> bool:
+    """Whether the server answers such a call only to who has its key."""
+    return "protocol is restricted" in (error.details() or "")
+
+
+def is_step_dead(error: grpc.RpcError) -> bool:
+    """Whether the process of a Python step has died: nothing is detected until it is replaced."""
+    return bool(_STEP_DEAD.search(error.details() or ""))
 
 
 def is_overload(error: grpc.RpcError) -> bool:

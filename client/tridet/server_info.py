@@ -10,9 +10,9 @@ import grpc
 from tritonclient.grpc import service_pb2
 
 from tridet.channel import TLS, open_channel, stub_of, target_from_url
-from tridet.exceptions import ContractMismatch
+from tridet.exceptions import ContractMismatch, TridetError
 from tridet.model import detectors_among, members_from_config
-from tridet.rpc_errors import error_from_rpc, is_retryable, unreachable
+from tridet.rpc_errors import error_from_rpc, is_restricted, is_retryable, unreachable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -86,6 +86,8 @@ class ServerStatus:
     version: str
     ready: bool
     models: tuple[ModelStatus, ...]
+    detectors: tuple[str, ...]
+    """What can be called: the detectors and groups that are ready."""
     groups: Mapping[str, tuple[str, ...]]
     """The members of each model that is a group and ready."""
 
@@ -100,8 +102,9 @@ class ServerInfo:
     def __init__(self, url: str, tls: TLS | None, timeout_s: float) -> None:
         self._url = url
         self._timeout_s = timeout_s
-        self._channel = open_channel(target_from_url(url), tls, keepalive_s=timeout_s)
-        self._stub = stub_of(self._channel)
+        target = target_from_url(url)
+        self._channel = open_channel(target, tls, keepalive_s=timeout_s)
+        self._stub = stub_of(self._channel, target)
 
     def __enter__(self) -> Self:
         return self
@@ -117,23 +120,32 @@ class ServerInfo:
         """Return the server's health, its models and what each has done."""
         ready = self._ask("ServerReady", service_pb2.ServerReadyRequest()).ready
         server = self._ask("ServerMetadata", service_pb2.ServerMetadataRequest())
-        index = self._ask("RepositoryIndex", service_pb2.RepositoryIndexRequest())
         done = {(one.name, one.version): _step_time(one) for one in self._statistics()}
+        states = self._states() or dict.fromkeys(done, "READY")
         models = [
-            ModelStatus(
-                name=model.name,
-                version=model.version,
-                state=model.state + (f": {model.reason}" if model.reason else ""),
-                done=done.get((model.name, model.version), StepTime()),
-            )
-            for model in sorted(index.models, key=lambda model: (model.name, model.version))
+            ModelStatus(*key, state, done.get(key, StepTime()))
+            for key, state in sorted(states.items())
         ]
-        served = sorted({model.name for model in index.models if model.state == "READY"})
-        members = {
-            name: members_from_config(self._config(name)) for name in detectors_among(tuple(served))
-        }
+        served = sorted({name for (name, _), state in states.items() if state == "READY"})
+        detectors = detectors_among(tuple(served))
+        members = {name: members_from_config(self._config(name)) for name in detectors}
         groups = {name: named for name, named in members.items() if named}
-        return ServerStatus(server.name, server.version, ready, tuple(models), groups)
+        return ServerStatus(server.name, server.version, ready, tuple(models), detectors, groups)
+
+    def _states(self) -> dict[tuple[str, str], str]:
+        """Return the state of each version of a model; empty without the server's key."""
+        try:
+            index = self._stub.RepositoryIndex(
+                service_pb2.RepositoryIndexRequest(), timeout=self._timeout_s
+            )
+        except grpc.RpcError as error:
+            if is_restricted(error):
+                return {}  # the statistics name the models that are ready
+            raise self._error(error) from error
+        return {
+            (model.name, model.version): model.state + (f": {model.reason}" if model.reason else "")
+            for model in index.models
+        }
 
     def observe(self) -> Observation:
         """Read the counters of all models."""
@@ -161,9 +173,12 @@ class ServerInfo:
         try:
             return getattr(self._stub, method)(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            if is_retryable(error):
-                raise unreachable(error, self._url) from error
-            raise error_from_rpc(error, self._url, self._timeout_s) from error
+            raise self._error(error) from error
+
+    def _error(self, error: grpc.RpcError) -> TridetError:
+        if is_retryable(error):
+            return unreachable(error, self._url)
+        return error_from_rpc(error, self._url, self._timeout_s)
 
 
 def observation_from_statistics(statistics: Any) -> Observation:

@@ -13,10 +13,11 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
+from tridet.access import KEY_VARIABLE
 from tridet.exceptions import SharedMemoryUnavailable
 from tridet.flow import Call, Flow
 from tridet.images import UInt8Array
-from tridet.rpc_errors import is_retryable, reason_of
+from tridet.rpc_errors import is_restricted, is_retryable, reason_of
 
 _CONTROL_TIMEOUT_S = 2.0
 
@@ -34,10 +35,10 @@ class Region:
         try:
             _reserve(name, nbytes)
         except OSError:
-            _unlink(self._memory)
+            _unlink(self._memory, os.getpid())
             raise
         # Also when the detector is never closed: at garbage collection or at exit.
-        self.unlink = weakref.finalize(self, _unlink, self._memory)
+        self.unlink = weakref.finalize(self, _unlink, self._memory, os.getpid())
         """Give the block back to the system; the server's mapping lasts until unregistered."""
 
     def write(self, data: UInt8Array) -> None:
@@ -55,9 +56,10 @@ def _reserve(name: str, nbytes: int) -> None:
         os.close(file)
 
 
-def _unlink(memory: SharedMemory) -> None:
+def _unlink(memory: SharedMemory, owner: int) -> None:
     memory.close()
-    memory.unlink()
+    if os.getpid() == owner:  # a fork of it has a copy, and the block is not its to take away
+        memory.unlink()
 
 
 class RegionPool:
@@ -109,6 +111,11 @@ class RegionPool:
         except grpc.RpcError as error:
             if is_retryable(error) or error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise
+            if is_restricted(error):
+                raise SharedMemoryUnavailable(
+                    f"the server at {self._url} takes shared memory only with its key: start the "
+                    f"client as the server's user, set {KEY_VARIABLE}, or use transport fit"
+                ) from error
             raise SharedMemoryUnavailable(
                 f"the server at {self._url} cannot open this machine's shared memory "
                 f"({reason_of(error)}): transport shm needs it on this machine, and in a container "

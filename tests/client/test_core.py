@@ -178,3 +178,93 @@ def test_arguments_out_of_range(arguments, text):
 def test_no_image_in_flight_is_refused():
     with pytest.raises(InvalidInput, match="in_flight: expected 1 or more, got 0"):
         Detector("localhost:8001", "pcb").imap([], in_flight=0)
+
+
+# A server that goes away and comes back
+
+
+def gone_for(fake, requests: int, details: str) -> None:
+    """Let so many requests fail as if the server were gone, or one of its steps."""
+    code = grpc.StatusCode.INTERNAL if "Stub" in details else grpc.StatusCode.UNAVAILABLE
+    left = itertools.count(requests, -1)
+
+    def on_infer(request, context):
+        del request
+        if next(left) > 0:
+            context.abort(code, details)
+
+    fake.on_infer = on_infer
+
+
+@pytest.mark.parametrize(
+    "details",
+    ["Server exiting", "Failed to process, message: Stub process 'x_0_0' is not healthy."],
+)
+def test_an_image_waits_for_a_server_that_has_answered(fake, monkeypatch, details):
+    monkeypatch.setattr(core, "_WAIT_PAUSE_S", 0.001)
+    gone_for(fake, 20, details)
+    with Detector(fake.url, "pcb", retries=0, server_wait_s=60, transport="raw") as detector:
+        assert len(detector([IMAGE] * 3)) == 3
+    gone_for(fake, 20, details)
+    with Detector(fake.url, "pcb", retries=0, transport="raw") as detector:
+        with pytest.raises(ServerNotReady):
+            detector(IMAGE)
+
+
+def test_nobody_waits_for_a_server_that_never_answered():
+    with FakeTriton() as gone:
+        pass
+    started_s = time.monotonic()
+    with pytest.raises(ServerUnreachable):
+        Detector(gone.url, "pcb", retries=0, server_wait_s=600)(IMAGE)
+    assert time.monotonic() - started_s < 60
+
+
+def test_the_wait_ends(fake, monkeypatch):
+    monkeypatch.setattr(core, "_WAIT_PAUSE_S", 0.001)
+    gone_for(fake, 10**9, "Server exiting")
+    with (
+        Detector(fake.url, "pcb", retries=0, server_wait_s=0.05, transport="raw") as detector,
+        pytest.raises(ServerNotReady),
+    ):
+        detector(IMAGE)
+    with pytest.raises(InvalidInput, match="server_wait_s: expected 0 seconds or more, got -1"):
+        Detector(fake.url, "pcb", server_wait_s=-1)
+
+
+# One detector, several processes and event loops
+
+
+def _detect_in_a_child(detector, image, results):
+    results.put(detector(image).boxes.tolist())
+
+
+def test_a_fork_has_a_connection_and_shared_memory_of_its_own(fake):
+    """Two processes that write into one block get each other's detections."""
+    forks = multiprocessing.get_context("fork")
+    other = IMAGE[:, ::-1].copy()
+    with Detector(fake.url, "pcb") as detector:
+        expected = detector(IMAGE).boxes.tolist()
+        regions = set(fake.regions)
+        assert regions
+        results = forks.Queue()
+        child = forks.Process(target=_detect_in_a_child, args=(detector, other, results))
+        child.start()
+        mirrored = results.get(timeout=60)
+        child.join(60)
+        assert child.exitcode == 0
+        assert mirrored != expected
+        assert all(Path("/dev/shm", name).exists() for name in regions)
+        assert detector(IMAGE).boxes.tolist() == expected
+
+
+def test_an_asyncio_detector_outlives_its_loop(fake):
+    detector = AsyncDetector(fake.url, "pcb")
+
+    async def detect():
+        return (await detector(IMAGE)).boxes.tolist()
+
+    first = asyncio.run(detect())
+    assert asyncio.run(detect()) == first
+    assert asyncio.run(detect()) == first
+    asyncio.run(detector.close())

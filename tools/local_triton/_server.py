@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from types import TracebackType
 from typing import IO
 
 import numpy as np
+from tridet.access import HTTP_HEADER, RESTRICTED, key_file
+from tridet.files import atomic_text
 
 from ._checks import Wheel, check_machine, check_numpy_use, check_port, check_repository, free_ports
 from ._environment import server_environment
@@ -106,6 +109,7 @@ class LocalServer:
         self._log_error: Exception | None = None
         self._pid: int | None = None
         self._said = b""
+        self._key = secrets.token_hex(16)
         self._owner = os.getpid()
         self._server_id = ""
 
@@ -136,6 +140,11 @@ class LocalServer:
         if self._pid is None:
             raise ServeError("the server has not been started: call start() first")
         return self._pid
+
+    @property
+    def key(self) -> str:
+        """What opens the calls that manage the server; see ``tridet.access``."""
+        return self._key
 
     @property
     def running(self) -> bool:
@@ -186,6 +195,7 @@ class LocalServer:
             try:
                 self._launch(wheel, libpython)
                 self._wait_ready()
+                self._leave_key()
                 if self._keep_up and self._control is not None:
                     self._control.sendall(b"U")
                 return
@@ -310,6 +320,8 @@ class LocalServer:
             # Triton polls once a second, so a clean stop takes it 1 to 3 s; with a model whose
             # process has died it takes all of this.
             f"--exit-timeout-secs={max(1, int(self._grace_s / 2))}",
+            f"--grpc-restricted-protocol={RESTRICTED}:tridet={self._key}",
+            f"--http-restricted-api={RESTRICTED}:{HTTP_HEADER}={self._key}",
             f"--backend-config=python,shm-region-prefix-name={shm_prefix(token)}",
             f"--backend-config=python,shm-default-byte-size={shm_bytes}",
         ]
@@ -344,6 +356,15 @@ class LocalServer:
             time.sleep(0.05)
         self._raise_log_error()
 
+    def _leave_key(self) -> None:
+        """Let this user's clients find the key; where it cannot be left they do without."""
+        with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: this user has no home
+            path = key_file(self._ports[0])
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with atomic_text(path) as file:
+                os.fchmod(file.fileno(), 0o600)
+                file.write(self._key)
+
     def _is_ready(self) -> bool:
         # Triton logs that it listens before it does, and another server may answer on a port that
         # was lost to it: so ask, the metrics first, which start last, then who it is that answers.
@@ -358,7 +379,7 @@ class LocalServer:
             self._client_host, port or self._ports[1], timeout=5
         )
         try:
-            connection.request(method, path)
+            connection.request(method, path, headers={HTTP_HEADER: self._key})
             response = connection.getresponse()
             body = response.read().decode(errors="replace")
             return body if response.status == 200 else None
@@ -386,6 +407,10 @@ class LocalServer:
         if self._control is not None:
             self._control.close()
             self._control = None
+            with contextlib.suppress(OSError, RuntimeError):
+                path = key_file(self._ports[0])
+                if path.read_text() == self._key:
+                    path.unlink()
         if self._reader is not None and self._reader is not threading.current_thread():
             self._reader.join(5)
             self._reader = None

@@ -64,6 +64,13 @@ def cli(context: click.Context) -> None:
     show_default=True,
     help="Images under way at a time.",
 )
+@click.option(
+    "--server-wait-s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Seconds that an image waits for a server that has answered before and is gone.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 def detect(
     sources: tuple[str, ...],
@@ -75,6 +82,7 @@ def detect(
     format: str | None,
     recursive: bool,
     workers: int,
+    server_wait_s: float,
     quiet: bool,
     **thresholds: Any,
 ) -> None:
@@ -106,6 +114,7 @@ def detect(
         transport=transport,
         timeout_s=server.timeout_s,
         tls=server.tls,
+        server_wait_s=server_wait_s,
         **thresholds,
     )
     output = Output(save, destination, format)
@@ -118,20 +127,22 @@ def detect(
 def status(server: ServerOptions) -> None:
     """Show the server's health, its models, and where the time of a request goes.
 
-    Times are means since the server started. Ends with 1 if the server is not ready.
+    Each detector is asked about a small grey image: Triton says ready where that fails. Times are
+    means since the server started. Ends with 1 if the server is not ready or a detector fails.
 
     \b
     Examples:
       tridet status
       tridet status --url gpu-box:8001
     """
-    from tridet.cli.status import print_status
+    from tridet.cli.status import answers_of, print_status
     from tridet.server_info import ServerInfo
 
     with ServerInfo(server.url, server.tls, server.timeout_s) as info:
         found = info.status()
-    print_status(found, server.url)
-    if not found.ready:
+    answers = answers_of(server, found.detectors)
+    print_status(found, server.url, answers)
+    if not found.ready or not all(answer.healthy for answer in answers):
         raise click.exceptions.Exit(1)
 
 

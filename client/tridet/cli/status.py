@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from tridet.cli.options import ServerOptions
+from tridet.detector import Detector
+from tridet.exceptions import Overloaded, TridetError
 from tridet.server_info import ModelStatus, ServerStatus
 
 _HEADER = ("model", "version", "state", "requests", "failed", "batch")
@@ -16,7 +24,38 @@ _TIMES = {
 }
 
 
-def print_status(status: ServerStatus, url: str) -> None:
+_GREY = np.full((32, 32, 3), 114, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of asking a detector about a small image."""
+
+    detector: str
+    healthy: bool
+    text: str
+
+
+def answers_of(server: ServerOptions, detectors: Sequence[str]) -> list[Answer]:
+    """Ask each detector to detect."""
+    return [_answer_of(server, name) for name in detectors]
+
+
+def _answer_of(server: ServerOptions, name: str) -> Answer:
+    with Detector(
+        server.url, name, transport="raw", retries=0, tls=server.tls, timeout_s=server.timeout_s
+    ) as detector:
+        sent_s = time.monotonic()
+        try:
+            detector(_GREY)
+        except Overloaded:
+            return Answer(name, True, "is overloaded")
+        except TridetError as error:
+            return Answer(name, False, f"does not detect: {error}")
+        return Answer(name, True, f"answers in {(time.monotonic() - sent_s) * 1e3:.0f} ms")
+
+
+def print_status(status: ServerStatus, url: str, answers: Sequence[Answer]) -> None:
     """Print the server's health and a table of its models, an ensemble's steps among them."""
     # Off a terminal a table is read by programs or pasted: do not fold it to 80 columns.
     console = Console(width=None if Console().is_terminal else 200, highlight=False)
@@ -30,6 +69,9 @@ def print_status(status: ServerStatus, url: str) -> None:
     for model in status.models:
         table.add_row(*_row(model))
     console.print(table)
+    for answer in answers:
+        style = None if answer.healthy else "red"
+        console.print(f"{answer.detector} {answer.text}", markup=False, style=style)
     for name, members in status.groups.items():
         console.print(f"{name}: {' + '.join(members)}", markup=False)
 
