@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from build_records import L4, RECORD
 from google.protobuf import text_format
+from plan_files import RTX, TENSORRT, wrapped
 from stub_onnx import write_detector, write_dynamic_detector, write_sampling_stub
-from test_plan import RTX, TENSORRT, wrapped
-from test_record import L4, RECORD
 from tridet_build.chain.record import BuildRecord, TensorRT, record_file, write_record
 from tridet_build.errors import CheckError, PlanError
 from tridet_build.manifest.manifest import load_manifests

@@ -5,16 +5,14 @@ import json
 import os
 import re
 import signal
-import struct
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper, parser
+from plan_files import RTX, SIZE, SMALL, TENSORRT, layer, wrapped, write_graph
 from rich.console import Console
 from tridet_build.errors import OnnxError, PlanError
 from tridet_build.plan import file as plan_file
@@ -24,49 +22,6 @@ from tridet_build.plan import progress as plan_progress
 from tridet_build.plan import runtime as plan_runtime
 from tridet_build.plan.compile import build_plan
 from tridet_build.plan.settings import PlanSettings, Span
-
-SIZE = 64
-SMALL = PlanSettings(batch=Span(1, 2, 4), height=SIZE, width=SIZE)
-TENSORRT = b"ftrt" + bytes(20) + bytes([10, 14, 1, 48]) + bytes(100)
-RTX = b"vtrt" + bytes(20) + bytes([1, 7, 1, 116]) + bytes(100)
-
-
-def wrapped(plan: bytes = TENSORRT, **metadata: object) -> bytes:
-    """What Ultralytics' exporter writes: length, JSON, plan."""
-    text = json.dumps({"stride": 32, "names": {"0": "cat"}, **metadata}).encode()
-    return struct.pack("<i", len(text)) + text + plan
-
-
-def write_graph(
-    path: Path, kind: str = "fp32", operator: str = "Relu", size: str = f"{SIZE}, {SIZE}"
-) -> Path:
-    """A graph with the input of a serving graph and one convolution in the given precision."""
-    number = "float16" if kind == "fp16" else "float"
-    quantized = """
-    q = QuantizeLinear (planes, scale, zero)
-    ready = DequantizeLinear (q, scale, zero)
-    wq = QuantizeLinear (weight, scale, zero)
-    w = DequantizeLinear (wq, scale, zero)"""
-    graph = parser.parse_graph(
-        f"""
-        graph (uint8[batch, {size}, 3] images) => ({number}[batch, 4, h, w] out)
-        {{
-            pixels = Cast <to = {10 if kind == "fp16" else 1}> (images)
-            planes = Transpose <perm = [0, 3, 1, 2]> (pixels)
-            {quantized if kind == "int8" else "ready = Identity (planes)  w = Identity (weight)"}
-            found = Conv (ready, w)
-            out = {operator} (found)
-        }}"""
-    )
-    float_type = np.float16 if kind == "fp16" else np.float32
-    constants = {"weight": np.full((4, 3, 3, 3), 0.1, float_type)}
-    if kind == "int8":
-        constants |= {"scale": np.array(0.05, np.float32), "zero": np.array(0, np.int8)}
-    graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in constants.items())
-    opsets = [onnx.helper.make_opsetid("", 19), onnx.helper.make_opsetid("my.domain", 1)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9), path)
-    return path
-
 
 # Settings -----------------------------------------------------------------------------------------
 
@@ -169,16 +124,6 @@ def test_same_version_compares_as_far_as_both_go() -> None:
 
 
 # Layers -------------------------------------------------------------------------------------------
-
-
-def layer(kind: str, read: str, write: str, weights: str | None = None) -> dict[str, Any]:
-    return {
-        "Name": "any",
-        "LayerType": kind,
-        "Inputs": [{"Name": "a", "Format/Datatype": read}],
-        "Outputs": [{"Name": "b", "Format/Datatype": write}],
-        **({"Weights": {"Type": weights, "Count": 9}} if weights else {}),
-    }
 
 
 def test_of_engine_reads_old_and_new_words() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plan_files import layer
 from stub_onnx import write_detector
-from test_plan import layer
 from tridet.processing.nms import Thresholds
 from tridet_build.errors import PlanError
 from tridet_build.gate.detections import session

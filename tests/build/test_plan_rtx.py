@@ -13,9 +13,9 @@ from typing import Any
 
 import onnx
 import pytest
+from plan_files import SIZE, SMALL, TENSORRT, write_graph
 from rich.console import Console
 from stub_onnx import write_sampling_stub
-from test_plan import SIZE, SMALL, TENSORRT, write_graph
 from tridet_build.errors import PlanError
 from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.serving_graph import serving_graph

@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from build_records import HASH, L4, RECORD
 from tridet_build.chain.record import (
-    BuildRecord,
-    Calibration,
-    File,
     Gate,
-    Profile,
     TensorRT,
     now,
     plan_fields,
@@ -22,29 +19,7 @@ from tridet_build.chain.record import (
     write_record,
 )
 from tridet_build.errors import RecordError
-from tridet_build.plan.machine import Gpu
 from tridet_build.plan.settings import PlanReport, PlanSettings, Span
-
-HASH = "0123456789abcdef" * 4
-L4 = Gpu("NVIDIA L4", "8.9")
-RECORD = BuildRecord(
-    detector="pcb",
-    created="2026-11-21T09:00:00+00:00",
-    source=File("pcb.pt", HASH, 10),
-    onnx=File("pcb.onnx", HASH, 20),
-    graph=File("model.onnx", HASH, 30),
-    plan=File("model.plan", HASH, 40),
-    tensorrt=TensorRT("tensorrt", "10.14.1.48"),
-    gpu=L4,
-    asked="int8",
-    achieved="int8",
-    layers={"int8": 64, "fp16": 24},
-    profiles={"images": Profile((1, 64, 64, 3), (8, 64, 64, 3), (16, 64, 64, 3))},
-    calibration=Calibration(HASH, 500, "entropy"),
-    gates={"precision": Gate(True, {"map_lost_points": 0.4}, {"map_lost_points": 1.0})},
-    tools={"onnx": "1.20.0"},
-    timings_s={"plan": 12.5},
-)
 
 
 def test_round_trip(tmp_path: Path) -> None:
