@@ -147,27 +147,25 @@ def test_damaged_weights_are_named(detector: Manifest, tmp_path: Path) -> None:
 
 @pytest.fixture
 def converters(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """ModelOpt played by a copy whose weights are a little (FP16) or quite (INT8) off."""
+    """ModelOpt played by a stub in FP16, and one whose weights are quite off (INT8)."""
     calls: list[str] = []
-
-    def convert(source: Path, out: Path, factor: float) -> None:
-        model = onnx.load(source)
-        for tensor in model.graph.initializer:
-            if tensor.name == "scaled":
-                values = numpy_helper.to_array(tensor) * np.float32(factor)
-                tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-        out.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(model, out)
 
     def to_fp16(source: Path, out: Path, **_: Any) -> None:
         calls.append("fp16")
-        convert(source, out, 1.0001)
+        assert source.name == "weights.onnx"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_stub(out, half=True)
 
     def to_int8(
         source: Path, out: Path, *, say: Callable[[str], None], **_: Any
     ) -> SimpleNamespace:
         calls.append("int8")
-        convert(source, out, 0.2)
+        model = onnx.load(source)
+        (scaled,) = (one for one in model.graph.initializer if one.name == "scaled")
+        values = numpy_helper.to_array(scaled) * np.float32(0.2)
+        scaled.CopyFrom(numpy_helper.from_array(values, "scaled"))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(model, out)
         say("note: one image cannot be read")
         used = {"images_sha256": "cd" * 32, "samples": 3, "method": "entropy", "unreadable": 1}
         return SimpleNamespace(calibration=used)

@@ -139,6 +139,27 @@ def test_of_engine_reads_old_and_new_words() -> None:
     assert weighted
 
 
+def test_of_engine_reads_tensorrt_11() -> None:
+    """It says the type in a field of its own, and inputs and outputs as objects."""
+    layers = [
+        layer("CaskConvolution", "Float", "Float", "Float", key="DataType"),
+        layer("CaskConvolution", "Half", "Half", key="DataType"),
+        layer("gemm", "Int8", "Half", key="DataType"),
+        layer("Reformat", "UInt8", "Float", key="DataType"),
+    ]
+    tensor = {"Name": "images", "IOMode": "Input", "DataType": "UInt8", "Location": "Device"}
+    text = json.dumps({"Layers": layers, "I/O Tensors": [tensor]})
+    assert plan_layers.of_engine(text) == ({"fp32": 1, "fp16": 1, "int8": 1}, True)
+
+
+def test_the_type_counts_before_the_format() -> None:
+    """The words of a format may name the type of the layout that it was derived from."""
+    one = layer("CaskConvolution", "Half", "Half", key="DataType")
+    for tensor in (*one["Inputs"], *one["Outputs"]):
+        tensor["Format"] = "Channel major INT8 format where channel % 16 == 0"
+    assert plan_layers.of_engine(json.dumps({"Layers": [one]})) == ({"fp16": 1}, True)
+
+
 def test_of_engine_counts_all_layers_where_fusion_left_no_weighted_one() -> None:
     layers = [layer("kgen", "UInt8", "Float"), layer("kgen", "Half", "Half")]
     assert plan_layers.of_engine(json.dumps({"Layers": layers})) == ({"fp32": 1, "fp16": 1}, False)
@@ -146,6 +167,10 @@ def test_of_engine_counts_all_layers_where_fusion_left_no_weighted_one() -> None
 
 def test_of_engine_without_details() -> None:
     assert plan_layers.of_engine(json.dumps({"Layers": ["conv_0", "conv_1"]})) == ({}, False)
+    assert plan_layers.of_engine(json.dumps({"I/O Tensors": []})) == ({}, False)
+    silent = layer("CaskConvolution", "half", "half", key="Kind")
+    silent["Inputs"], silent["Outputs"] = [{"Name": "a"}], [{"Name": "b"}]
+    assert plan_layers.of_engine(json.dumps({"Layers": [silent]})) == ({}, True)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +183,8 @@ def test_of_engine_without_details() -> None:
         ("fp16", {"fp16": 80, "int8": 10}, False),
         ("int8", {"int8": 50, "fp16": 40}, True),
         ("int8", {"fp16": 90}, False),
-        ("int8", {}, True),
+        ("fp32", {}, False),
+        ("int8", {}, False),
     ],
 )
 def test_mismatch(asked: Any, histogram: dict[str, int], fits: bool) -> None:
@@ -284,6 +310,22 @@ def test_without_tensorrt_the_package_to_install_is_named(tmp_path: Path) -> Non
     with pytest.raises(PlanError, match=r"pip install 'tridet\[build\]'"):
         build_plan(graph, tmp_path / "model.plan", SMALL)
     assert not (tmp_path / "model.plan").exists()
+
+
+@pytest.mark.parametrize(
+    ("flavour", "version", "newest"),
+    [
+        ("tensorrt", "10.0.1", 20),
+        ("tensorrt", "10.14.1.48", 22),
+        ("tensorrt", "10.15.0", 24),
+        ("tensorrt", "11.4.0.7", 24),
+        ("tensorrt", "11.5.0", 25),
+        ("tensorrt", "12.0.1", 25),
+        ("tensorrt-rtx", "1.7.1.116", 25),
+    ],
+)
+def test_newest_opset(flavour: Any, version: str, newest: int) -> None:
+    assert plan_runtime.newest_opset(flavour, version) == newest
 
 
 def test_an_older_tensorrt_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,15 +5,17 @@ pip install polygraphy tensorrt-rtx-cu13
 
 import errno
 import io
+import json
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
 import pytest
-from plan_files import SIZE, SMALL, TENSORRT, write_graph
+from plan_files import SIZE, SMALL, TENSORRT, layer, write_graph
 from rich.console import Console
 from stub_onnx import write_sampling_stub
 from tridet_build.errors import PlanError
@@ -21,6 +23,7 @@ from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.serving_graph import serving_graph
 from tridet_build.plan import file as plan_file
 from tridet_build.plan import inspect as plan_inspect
+from tridet_build.plan import layers as plan_layers
 from tridet_build.plan import machine
 from tridet_build.plan import runtime as plan_runtime
 from tridet_build.plan.compile import build_plan
@@ -106,6 +109,41 @@ class TestRtx:
         settings = PlanSettings(asked, batch=Span(1, 2, 4), height=SIZE, width=SIZE)
         with pytest.raises(PlanError, match=f"precision: asked for {asked}, but of 1 .*{holds} 1"):
             build_plan(graph, None, settings)
+
+    def test_an_engine_that_says_nothing_of_its_layers_is_an_error(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As the one of a TensorRT whose inspector writes other words; played on a real compile."""
+        trt = plan_runtime.tensorrt()[0]
+        monkeypatch.setattr(plan_runtime, "tensorrt", lambda: (trt, "tensorrt"))
+        monkeypatch.setattr(plan_runtime, "load_bytes", lambda *_: None)
+        says = {"Layers": ["conv_0"]}
+        monkeypatch.setattr(
+            plan_runtime, "engine_layers", lambda *_: plan_layers.of_engine(json.dumps(says))
+        )
+        graph, out = write_graph(tmp_path / "model.onnx"), tmp_path / "model.plan"
+        with pytest.raises(PlanError, match="the built engine differs: asked for fp32, but no lay"):
+            build_plan(graph, out, SMALL)
+        assert not out.exists()
+        says["Layers"] = [layer("CaskConvolution", "Float", "Float", key="DataType")]  # type: ignore[list-item]
+        assert build_plan(graph, out, SMALL).engine == {"fp32": 1}
+
+    @pytest.mark.parametrize(("version", "newest"), [("10.0.1", 20), ("10.15.1", 24)])
+    def test_an_opset_that_this_tensorrt_does_not_parse(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, newest: int
+    ) -> None:
+        """It would parse it without a word, and read newer operators as if they were older."""
+        trt = SimpleNamespace(__version__=version)
+        monkeypatch.setattr(plan_runtime, "tensorrt", lambda: (trt, "tensorrt"))
+        graph = write_graph(tmp_path / "model.onnx")
+        model = onnx.load(graph)
+        model.opset_import[0].version = newest + 1
+        onnx.save(model, graph)
+        complaint = (
+            f"expected opset {newest} or older, as TensorRT {version} parses, got {newest + 1}"
+        )
+        with pytest.raises(PlanError, match=complaint):
+            build_plan(graph, None, SMALL)
 
     def test_dla_is_refused(self, tmp_path: Path) -> None:
         settings = PlanSettings(batch=Span(1, 2, 4), height=SIZE, width=SIZE, dla=True)

@@ -53,11 +53,15 @@ def write_graph(
     return path
 
 
-def layer(kind: str, read: str, write: str, weights: str | None = None) -> dict[str, Any]:
+def layer(
+    kind: str, read: str, write: str, weights: str | None = None, key: str = "Format/Datatype"
+) -> dict[str, Any]:
+    """A layer in the inspector's JSON, as of TensorRT 10; of TensorRT 11 with ``DataType``."""
+    beside = {} if "/" in key else {"Format": "kLINEAR"}
     return {
         "Name": "any",
         "LayerType": kind,
-        "Inputs": [{"Name": "a", "Format/Datatype": read}],
-        "Outputs": [{"Name": "b", "Format/Datatype": write}],
+        "Inputs": [{"Name": "a", key: read, **beside}],
+        "Outputs": [{"Name": "b", key: write, **beside}],
         **({"Weights": {"Type": weights, "Count": 9}} if weights else {}),
     }

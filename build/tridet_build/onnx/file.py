@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import onnx
+from onnx import ModelProto, ValueInfoProto
 
 from tridet_build.errors import OnnxError, first_line
 
@@ -21,3 +22,22 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     except Exception as error:  # protobuf raises its own types on a damaged file
         raise OnnxError(path, f"not a readable ONNX model: {first_line(error)}") from None
     return model
+
+
+def inputs_of(model: ModelProto) -> list[ValueInfoProto]:
+    """Return what the model is to be given; older files list their weights as inputs too."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    return [tensor for tensor in model.graph.input if tensor.name not in stored]
+
+
+def opset_of(model: ModelProto) -> int:
+    """Return the version of ONNX's own operators; 0 where the model says none."""
+    return max(
+        (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
+        default=0,
+    )
+
+
+def metadata_of(model: ModelProto) -> dict[str, str]:
+    """Return what the exporter wrote beside the graph."""
+    return {entry.key: entry.value for entry in model.metadata_props}
