@@ -1,5 +1,6 @@
-"""Write artifacts in one step: whoever reads, and whatever breaks, sees the old file or the new."""
+"""Artifacts: written in one step, so that whoever reads sees the old or the new; and hashed."""
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -22,3 +23,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return hashlib.sha256(path.read_bytes()).hexdigest()

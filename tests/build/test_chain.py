@@ -26,7 +26,6 @@ from tridet_build.cli.main import cli
 from tridet_build.errors import (
     BuildError,
     GateError,
-    GraphError,
     ImagesError,
     OnnxError,
     PrecisionError,
@@ -35,7 +34,6 @@ from tridet_build.gate.judge import GateFailedError
 from tridet_build.manifest.manifest import Manifest, load_manifest
 from tridet_build.onnx import serving_graph as graph
 from tridet_build.onnx.export import ExportReport
-from tridet_build.onnx.labels import labels_in
 from tridet_build.onnx.serving_graph import serving_graph
 from tridet_build.plan.runtime import use_rtx
 from tridet_build.repository.render import render
@@ -110,30 +108,6 @@ def test_weights_that_are_no_onnx_are_exported_once(
     chain.prepare(manifest, stages(tmp_path))
     chain.prepare(replace(manifest, weights=Path("yolo11n")), stages(tmp_path))
     assert [path for path, _ in exports] == [weights, weights, Path("yolo11n")]
-
-
-@pytest.mark.parametrize(
-    ("metadata", "complaint"),
-    [
-        ({}, "expected class names in its metadata"),
-        ({"names": "os.remove('x')"}, "expected {0: 'a', 1: 'b', ...}, got \"os.remove('x')\""),
-        ({"names": "{1: 'a'}"}, "got \"{1: 'a'}\""),
-        ({"names": "{0: 1}"}, "got '{0: 1}'"),
-    ],
-)
-def test_labels_that_the_onnx_does_not_tell(
-    tmp_path: Path, metadata: dict[str, str], complaint: str
-) -> None:
-    path = tmp_path / "weights.onnx"
-    write_stub(path)
-    model = onnx.load(path)
-    del model.metadata_props[:]
-    onnx.helper.set_model_props(model, metadata)
-    onnx.save(model, path)
-    with pytest.raises(GraphError) as caught:
-        labels_in(path)
-    assert complaint in str(caught.value)
-    assert "labels = [...]" in str(caught.value)
 
 
 def test_damaged_weights_are_named(detector: Manifest, tmp_path: Path) -> None:
@@ -260,6 +234,73 @@ def test_a_gate_without_one_readable_image_stops_the_chain(
         chain.prepare(in_precision(detector, "fp16", images), stages(tmp_path))
     assert converters == ["fp16"]
     assert not (tmp_path / "work" / "gate-fp16").exists()
+
+
+def test_a_variant_is_made_anew_of_tensors_that_lie_in_another_file(
+    detector: Manifest, images: Path, tmp_path: Path, converters: list[str]
+) -> None:
+    """The ONNX itself stays byte for byte."""
+    manifest = in_precision(detector, "fp16", images)
+    model, sources = onnx.load(detector.weights), []
+    for factor in (1, 1.00001):
+        (scaled,) = (one for one in model.graph.initializer if one.name == "scaled")
+        values = numpy_helper.to_array(scaled) * np.float32(factor)
+        scaled.CopyFrom(numpy_helper.from_array(values, "scaled"))
+        apart = onnx.ModelProto()
+        apart.CopyFrom(model)
+        (detector.weights.parent / "tensors.bin").unlink(missing_ok=True)
+        onnx.save(
+            apart,
+            detector.weights,
+            save_as_external_data=True,
+            location="tensors.bin",
+            size_threshold=0,
+        )
+        sources.append(chain.prepare(manifest, stages(tmp_path)).source)
+    assert converters == ["fp16", "fp16"]
+    assert sources[0].sha256 != sources[1].sha256
+    assert sources[0].bytes > (detector.weights.parent / "tensors.bin").stat().st_size
+    files = render([detector])
+    assert sources[1].sha256.encode() in files["one/config.pbtxt"]
+
+
+@pytest.mark.usefixtures("converters")
+def test_other_names_of_the_images_make_another_variant(
+    detector: Manifest, images: Path, tmp_path: Path
+) -> None:
+    """By their names a part of them is chosen, and their labels are found."""
+    manifest = in_precision(detector, "fp16", images)
+    chain.prepare(manifest, stages(tmp_path))
+    (images / "0.png").rename(images / "9.png")
+    said: list[str] = []
+    chain.prepare(manifest, stages(tmp_path, said))
+    assert said == ["fp16 …", "gate-fp16 …"]
+    moved = images.rename(tmp_path / "elsewhere")
+    said.clear()
+    chain.prepare(in_precision(detector, "fp16", moved), stages(tmp_path, said))
+    assert said == ["fp16: unchanged, skipped", "gate-fp16: unchanged, skipped"]
+
+
+def test_published_weights_in_the_working_folder_are_an_input(
+    detector: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ultralytics takes them from there."""
+    exports = []
+
+    def export(weights: Path, out: Path, **_: Any) -> ExportReport:
+        exports.append(weights)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_stub(out)
+        rest: dict[str, Any] = dict.fromkeys(ExportReport.__dataclass_fields__)
+        return ExportReport(**rest | {"weights_sha256": "ab" * 32, "weights_bytes": 7, "notes": ()})
+
+    monkeypatch.setattr(chain, "export_onnx", export)
+    monkeypatch.chdir(tmp_path)
+    manifest = replace(detector, weights=Path("yolo11n"))
+    for content in (b"old", b"old", b"new"):
+        Path("yolo11n.pt").write_bytes(content)
+        chain.prepare(manifest, stages(tmp_path))
+    assert len(exports) == 2
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from tridet_build.chain import stages as stages_module
 from tridet_build.chain.stages import Stages
 from tridet_build.errors import BuildError
-from tridet_build.hashes import sha256_of_all
 
 
 class Workshop:
@@ -24,7 +24,7 @@ class Workshop:
             self.out.write_text(content)
             return {"run": self.runs}
 
-        return stages.run("fp16", {"inputs": inputs}, self.out, make).report
+        return stages.run("fp16", {"inputs": inputs}, self.out, make, tools=["the-tool"]).report
 
 
 @pytest.fixture
@@ -48,6 +48,21 @@ def test_other_inputs_a_changed_file_and_force_run_it_again(workshop: Workshop) 
     assert workshop.run("b", force=True) == {"run": 5}
 
 
+@pytest.mark.parametrize("package", ["tridet-build", "the-tool"])
+def test_another_version_of_a_tool_runs_it_again(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    installed = {"tridet": "1", "tridet-build": "1", "the-tool": "1", "another": "1"}
+    monkeypatch.setattr(
+        stages_module, "installed_versions", lambda names: {name: installed[name] for name in names}
+    )
+    assert workshop.run("a") == {"run": 1}
+    installed["another"] = "2"
+    assert workshop.run("a") == {"run": 1}
+    installed[package] = "2"
+    assert workshop.run("a") == {"run": 2}
+
+
 @pytest.mark.parametrize("note", ["", "{", '{"key": 1}'])
 def test_a_damaged_note_is_no_note(workshop: Workshop, note: str) -> None:
     workshop.run("a")
@@ -66,12 +81,3 @@ def test_a_failed_stage_is_not_remembered(workshop: Workshop) -> None:
     with pytest.raises(BuildError, match="no"):
         stages.run("fp16", {"inputs": "a"}, workshop.out, fail)
     assert workshop.run("a") == {"run": 1}
-
-
-def test_the_hash_of_several_files_ignores_names_and_order(tmp_path: Path) -> None:
-    one, two, same = tmp_path / "1", tmp_path / "2", tmp_path / "3"
-    one.write_text("a")
-    two.write_text("b")
-    same.write_text("a")
-    assert sha256_of_all([one, two]) == sha256_of_all([two, same])
-    assert sha256_of_all([one]) != sha256_of_all([one, same])

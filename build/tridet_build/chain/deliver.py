@@ -23,9 +23,8 @@ from tridet_build.chain.record import (
 )
 from tridet_build.chain.stages import Stages
 from tridet_build.errors import PlanError, RecordError
-from tridet_build.files import write_atomically
+from tridet_build.files import sha256_of, write_atomically
 from tridet_build.gate.detections import settings_of
-from tridet_build.hashes import sha256_of
 from tridet_build.images import Usable, find_images, shuffled, usable
 from tridet_build.manifest.manifest import Manifest
 from tridet_build.plan import machine
@@ -143,7 +142,11 @@ def deliver(
             )
             figures = {"images": seen.images, "changed": seen.changed, "iou_mean": seen.iou_mean}
             gates["plan"] = asdict(Gate(True, figures, {"changed": _MOST_CHANGED}))
-        return {**plan_fields(report, contract.IMAGES), "gates": gates}
+        return {
+            **plan_fields(report, contract.IMAGES),
+            "gates": gates,
+            "tools": tool_versions(),  # of this build, however often it is skipped later
+        }
 
     inputs = {
         "graph": sha256_of(graph),
@@ -151,8 +154,10 @@ def deliver(
         "tensorrt": [flavour, str(trt.__version__)],
         "gpus": [asdict(gpu) for gpu in machine.gpus()],
         "images": chosen.sha256,
+        "thresholds": asdict(thresholds),
+        "most_changed": _MOST_CHANGED,
     }
-    done = stages.run("plan", inputs, work, make)
+    done = stages.run("plan", inputs, work, make, tools=("polygraphy",))
     record = _record(prepared, graph, done.report, done.seconds)
     folder = root / configs.detector_name(manifest.name) / VERSION
     try:
@@ -218,7 +223,6 @@ def _record(
             "graph": asdict(record_file(graph)),
             "calibration": calibration and asdict(calibration),
             "gates": {**gates, **plan["gates"]},
-            "tools": tool_versions(),
             "timings_s": {**prepared.timings_s, "plan": seconds},
         }
     )

@@ -4,8 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, field
 from datetime import datetime, timezone
-from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -14,8 +12,10 @@ from pydantic.dataclasses import dataclass
 
 from tridet_build.errors import RecordError
 from tridet_build.files import write_atomically
+from tridet_build.onnx.file import files_of, weights_sha256
 from tridet_build.plan.machine import Gpu
 from tridet_build.plan.settings import PlanReport
+from tridet_build.versions import installed_versions
 
 RECORD_FILE: Final = "build.json"
 
@@ -25,6 +25,7 @@ _Shape: TypeAlias = tuple[int, ...]
 # What decides how a plan comes out, or how it was proved.
 _TOOLS: Final = (
     "tridet",
+    "tridet-build",
     "ultralytics",
     "torch",
     "onnx",
@@ -152,16 +153,16 @@ _RECORD: Final = TypeAdapter(BuildRecord)
 
 
 def record_file(path: Path) -> File:
-    """Describe a file.
+    """Describe a file; an ONNX that keeps its tensors in others, together with those.
 
     Raises:
         RecordError: it cannot be read.
     """
     try:
-        content = path.read_bytes()
+        size = sum(one.stat().st_size for one in files_of(path))
+        return File(path.name, weights_sha256(path), size)
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
-    return File(path.name, sha256(content).hexdigest(), len(content))
+        raise RecordError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
 
 def plan_fields(report: PlanReport, input_name: str) -> dict[str, Any]:
@@ -197,13 +198,7 @@ def record_from_fields(fields: Mapping[str, Any]) -> BuildRecord:
 
 def tool_versions() -> dict[str, str]:
     """List the installed packages that decide how a plan comes out."""
-    found = {}
-    for package in _TOOLS:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return installed_versions(_TOOLS)
 
 
 def now() -> str:

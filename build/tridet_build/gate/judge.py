@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from tridet_build.errors import INSTALL, GateError
-from tridet_build.files import write_atomically
+from tridet_build.files import sha256_of, write_atomically
 from tridet_build.gate.detections import Found, Settings, compare, detect
 from tridet_build.gate.report import (
     LIMITS,
@@ -23,7 +23,6 @@ from tridet_build.gate.report import (
     worst_image,
 )
 from tridet_build.gate.truth import Scores, find_labels, load_truth, mean_average_precision
-from tridet_build.hashes import sha256_of
 from tridet_build.images import usable
 
 __all__ = [

@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,10 +27,13 @@ from tridet_build.files import write_atomically
 from tridet_build.manifest.manifest import PUBLISHED
 from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.axes import fix_size
+from tridet_build.onnx.file import OLDEST_OPSET
 from tridet_build.onnx.layouts import Layout, Prediction
-from tridet_build.onnx.serving_graph import OLDEST_OPSET, socket_of
+from tridet_build.onnx.serving_graph import socket_of
+from tridet_build.versions import installed_versions
 
-_TOOLS: Final = ("ultralytics", "torch", "onnx", "onnxsim", "onnxslim")
+TOOLS: Final = ("ultralytics", "torch", "onnx", "onnxsim", "onnxslim")
+"""Packages whose versions decide how an export comes out."""
 _BATCH: Final = "batch"
 
 
@@ -134,7 +136,7 @@ def export_onnx(
         nodes_before=len(plain.model.graph.node),
         nodes_after=len(simple.graph.node),
         simplifier=simplifier,
-        tools=_versions(),
+        tools=installed_versions(TOOLS),
         notes=tuple(notes),
     )
 
@@ -289,14 +291,6 @@ def _package(name: str) -> Any:
         raise BuildError(
             f"{name} cannot be imported ({_one_line(error)}); run: {INSTALL}"
         ) from None
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _TOOLS:
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
 
 
 @contextlib.contextmanager

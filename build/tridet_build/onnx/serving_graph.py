@@ -21,11 +21,10 @@ from tridet_build.errors import GraphError, first_line
 from tridet_build.manifest.manifest import Manifest
 from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.axes import fix_size, fixed_copy, infer_shapes, shape_of
-from tridet_build.onnx.file import read_onnx
+from tridet_build.onnx.batches import check_batches
+from tridet_build.onnx.file import inputs_of, metadata_of, opset_of, read_onnx
 from tridet_build.onnx.layouts import Layout, Prediction, recognize
 
-# Split takes its sizes as an input since 13; older exports would need a second text.
-OLDEST_OPSET: Final = 13
 _FLOATS: Final[dict[int, str]] = {TensorProto.FLOAT: "float", TensorProto.FLOAT16: "float16"}
 
 # The cast comes first: TensorRT refuses to transpose UINT8.
@@ -169,7 +168,7 @@ def serving_graph(
         GraphError: its inputs and outputs are not of a known layout; says how.
     """
     sizes = Sizes.of(input_size)
-    detector = _load(weights)
+    detector = read_onnx(weights)
     try:
         if sizes.fixed:
             fix_size(detector, sizes.opt)
@@ -192,7 +191,7 @@ def serving_graph(
 
 
 def graph_of(manifest: Manifest) -> bytes:
-    """Wrap a detector's weights as its manifest says.
+    """Wrap a detector's weights as its manifest says, and try it on more than one image.
 
     Args:
         manifest: with ONNX weights and labels.
@@ -201,7 +200,7 @@ def graph_of(manifest: Manifest) -> bytes:
         The serving graph, serialized; the same bytes for the same weights and manifest.
 
     Raises:
-        OnnxError, GraphError: as :func:`serving_graph`.
+        OnnxError, GraphError: as :func:`serving_graph`; or its batch axis is dynamic in name only.
     """
     graph = serving_graph(
         manifest.weights,
@@ -211,6 +210,10 @@ def graph_of(manifest: Manifest) -> bytes:
         layout=manifest.layout,
     )
     content: bytes = graph.SerializeToString(deterministic=True)
+    try:
+        check_batches(graph, content, manifest.input_size.min)
+    except GraphError as error:
+        raise GraphError(f"{manifest.weights}: {error}") from None
     return content
 
 
@@ -225,8 +228,7 @@ def socket_of(
         GraphError: they are not what can be served; says how they differ.
     """
     sizes = Sizes.of(input_size)
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [tensor for tensor in model.graph.input if tensor.name not in weights]
+    inputs = inputs_of(model)
     outputs = list(model.graph.output)
     found = f"got {' '.join(map(_signature, inputs))} -> {' '.join(map(_signature, outputs))}"
     if len(inputs) != 1 or len(outputs) != 1:
@@ -248,19 +250,14 @@ def socket_of(
     types = [tensor.type.tensor_type.elem_type for tensor in (inputs[0], outputs[0])]
     if not set(types) <= _FLOATS.keys():
         raise GraphError(f"expected float or float16 tensors, {found}")
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
     prediction = recognize(
-        raw, classes=classes, input_size=sizes.min, metadata=metadata, layout=layout
+        raw,
+        classes=classes,
+        input_size=sizes.min,
+        metadata=metadata_of(model),
+        layout=layout,
     )
     return Socket(inputs[0].name, types[0], outputs[0].name, types[1], prediction)
-
-
-def _load(weights: Path) -> onnx.ModelProto:
-    model = read_onnx(weights)
-    opset = _opset(model)
-    if opset < OLDEST_OPSET:
-        raise GraphError(f"{weights}: expected opset {OLDEST_OPSET} or newer, got {opset}")
-    return model
 
 
 def _wrap(
@@ -286,7 +283,7 @@ def _wrap(
         # It takes its axes as an input since opset 18, as an attribute before.
         reduce_max=(
             "ReduceMax <keepdims = 0> (confidences, class_axis)"
-            if _opset(detector) >= 18
+            if opset_of(detector) >= 18
             else f"ReduceMax <axes = [{axis}], keepdims = 0> (confidences)"
         ),
         missing=max(0, k - rows),
@@ -311,10 +308,6 @@ def _parse(text: str, like: onnx.ModelProto) -> onnx.ModelProto:
     model = onnx.helper.make_model(graph, opset_imports=like.opset_import)
     model.ir_version = like.ir_version
     return model
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return max((entry.version for entry in model.opset_import if not entry.domain), default=0)
 
 
 def _signature(tensor: onnx.ValueInfoProto) -> str:

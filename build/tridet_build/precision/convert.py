@@ -16,22 +16,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-import cv2
 import numpy as np
 import onnx
 from onnx import TensorProto
 
 from tridet_build.errors import PrecisionError, first_line
 from tridet_build.files import write_atomically
-from tridet_build.hashes import sha256_of
 from tridet_build.images import MAX_PIXELS, Usable
 from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.axes import fix_size, infer_shapes
-from tridet_build.onnx.file import read_onnx
+from tridet_build.onnx.file import inputs_of, read_onnx, weights_sha256
 from tridet_build.precision import calibration
 from tridet_build.precision.head import decode_tail, head_tail
 from tridet_build.precision.modelopt import Method, audible, autocast, quantize
@@ -45,6 +42,7 @@ from tridet_build.precision.report import (
     could_have,
     histograms,
 )
+from tridet_build.versions import IMAGE_TOOLS, installed_versions
 
 __all__ = [
     "HEAD_TAIL",
@@ -65,9 +63,10 @@ HEAD_TAIL: Final = "head-tail"
 _DECODE: Final = "decode tail, FP32"
 _OUTSIZED: Final = "large values on real images, FP32"
 _UNQUANTIZED: Final = "not quantized by ModelOpt's rules for TensorRT"
-_TOOLS: Final = ("nvidia-modelopt", "onnx", "onnxruntime", "onnx-graphsurgeon", "torch", "numpy")
-# What the scales hang on; OpenCV has several packages, and only the module knows its version.
-_CALIBRATORS: Final = ("nvidia-modelopt", "onnxruntime", "numpy")
+TOOLS: Final = ("nvidia-modelopt", "onnx", "onnxruntime", "onnx-graphsurgeon", "torch", "numpy")
+"""Packages whose versions decide how a variant comes out, beside those that read images."""
+# What the scales hang on.
+_CALIBRATORS: Final = ("nvidia-modelopt", "onnxruntime", *IMAGE_TOOLS)
 # How many images AutoCast looks at for values that are large for FP16.
 _RANGE_SAMPLES: Final = 8
 
@@ -166,12 +165,12 @@ def to_int8(
             images, samples, minimum=minimum, max_pixels=max_pixels, say=say
         )
     settings = {
-        "model": sha256_of(source),
+        "model": weights_sha256(source),
         "images": sorted(chosen.sha256),
         "input_size": sizes.opt,
         "method": method,
         "exclude": never,
-        "tools": {**_versions(_CALIBRATORS), "opencv": cv2.__version__},
+        "tools": installed_versions(_CALIBRATORS),
     }
     scales = calibration.load_scales(cache, settings) if cache else None
     reader = calibration.Reader(
@@ -251,12 +250,10 @@ def _load(source: Path, sizes: Sizes) -> onnx.ModelProto:
 
 
 def _only_input(model: onnx.ModelProto) -> str:
-    weights = {tensor.name for tensor in model.graph.initializer}
-    names = [tensor.name for tensor in model.graph.input if tensor.name not in weights]
+    names = [tensor.name for tensor in inputs_of(model)]
     if len(names) != 1:
         raise PrecisionError(f"expected one input, got {len(names)}: {', '.join(names)}")
-    (name,) = names
-    return str(name)
+    return names[0]
 
 
 def _save_samples(
@@ -305,12 +302,12 @@ def _write(
         ) from None
     report = PrecisionReport(
         precision=precision,
-        source_sha256=sha256_of(source),
+        source_sha256=weights_sha256(source),
         sha256="",
         size_bytes=0,
         **histograms(model),
         kept={reason: names for reason, names in kept.items() if names},
-        tools=_versions(_TOOLS),
+        tools=installed_versions(TOOLS),
         seconds=clock.seconds,
         calibration=record,
     )
@@ -335,11 +332,3 @@ def _calibration_record(
         "input_size": settings["input_size"],
         "from_cache": cached,
     }
-
-
-def _versions(packages: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for package in packages:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found

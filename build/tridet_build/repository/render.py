@@ -17,9 +17,9 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tridet_build import steps
 from tridet_build.errors import RepositoryError
 from tridet_build.files import write_atomically
-from tridet_build.hashes import sha256_of
 from tridet_build.manifest.groups import Group
 from tridet_build.manifest.manifest import Manifest
+from tridet_build.onnx.file import weights_sha256
 from tridet_build.onnx.serving_graph import graph_of
 from tridet_build.repository import configs
 
@@ -155,7 +155,7 @@ def _group(group: Group, builds: Builds = _NO_BUILDS) -> dict[str, bytes]:
 def _build(manifest: Manifest) -> Build:
     return {
         "weights": manifest.weights.name,
-        "weights_sha256": sha256_of(manifest.weights),
+        "weights_sha256": weights_sha256(manifest.weights),
     }
 
 
