@@ -522,7 +522,7 @@ def test_no_tensorrt_is_said_before_anything_is_made(tmp_path: Path) -> None:
         (["--precision", "int8"], "INT8 is held against FP32 before it is served"),
     ],
 )
-def test_wishes_that_cannot_be_met(tmp_path: Path, arguments: list[str], complaint: str) -> None:
+def test_overrides_that_cannot_be_met(tmp_path: Path, arguments: list[str], complaint: str) -> None:
     write_detector(tmp_path / "one")
     result = invoke("plans", tmp_path / "one", "--work", tmp_path / "work", *arguments)
     assert result.exit_code == 1

@@ -24,12 +24,13 @@ from tridet_build.precision import report as precision_report
 from tridet_build.precision.convert import (
     HEAD_TAIL,
     PrecisionReport,
+    decode_tail,
     excluded_nodes,
+    head_tail,
     to_fp16,
     to_int8,
 )
-from tridet_build.precision.head import decode_tail, head_tail
-from tridet_build.precision.qdq import bridged
+from tridet_build.precision.qdq import without_qdq
 
 PCB = Path(__file__).parents[2] / "models" / "pcb"
 PCB_SETTINGS = Settings(
@@ -342,7 +343,7 @@ def test_sensitivity_bridges_all_blocks_but_one_with_modelopt(
     model = onnx.load(out)
     quantized = {n for n, kind in precision_report.computes_in(model).items() if kind == "int8"}
     assert len(quantized) >= made.heavy_nodes["int8"]
-    onnx.save(bridged(model, quantized), tmp_path / "bridged.onnx")
+    onnx.save(without_qdq(model, quantized), tmp_path / "bridged.onnx")
     assert "int8" not in precision_report.computes_in(onnx.load(tmp_path / "bridged.onnx")).values()
     plain = tmp_path / "fp16.onnx"
     to_fp16(weights, plain, input_size=32)

@@ -204,7 +204,7 @@ def _gate(
     stages: Stages,
     progress: Progress | None,
 ) -> Done:
-    precision, wished = manifest.precision, manifest.gate
+    precision, labels = manifest.precision, manifest.gate.labels
     limits = limits_of(manifest, precision)
     out = stages.folder / f"gate-{precision}"
     settings = settings_of(manifest)
@@ -216,7 +216,7 @@ def _gate(
             precision=precision,
             images=images,
             settings=settings,
-            labels=wished.labels,
+            labels=labels,
             limits=limits,
             out=out,
             progress=progress and progress("gate"),
@@ -228,7 +228,7 @@ def _gate(
         "fp32": weights_sha256(manifest.weights),
         "variant": sha256_of(variant),
         "images": _files_key(images),
-        "labels": _labels_key(wished.labels),
+        "labels": _labels_key(labels),
         "limits": asdict(limits),
         "settings": asdict(settings),
     }

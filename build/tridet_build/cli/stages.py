@@ -8,7 +8,7 @@ from typing import Literal
 
 import click
 
-from tridet_build.cli.detectors import PATH, console, note
+from tridet_build.cli.options import PATH, console, note
 from tridet_build.errors import ManifestError
 from tridet_build.manifest.manifest import Manifest, load_manifest
 from tridet_build.manifest.sizes import Sizes

@@ -19,7 +19,7 @@ from tridet_build.errors import PrecisionError
 from tridet_build.gate.detections import Comparison, Settings, compare, detect
 from tridet_build.images import usable
 from tridet_build.onnx.file import read_onnx
-from tridet_build.precision.qdq import bridged
+from tridet_build.precision.qdq import without_qdq
 from tridet_build.precision.report import HEAVY, computes_in
 
 MOST_IMAGES: Final = 32
@@ -100,7 +100,7 @@ def sensitivity(
             if blocks and time.monotonic() - start > budget_s:
                 break
             mine = {node for node in quantized if block_of(node) == name}
-            onnx.save(bridged(model, quantized - mine), path)
+            onnx.save(without_qdq(model, quantized - mine), path)
             after = detect(path, chosen.images, settings)
             compared = compare(before, after, settings.thresholds.conf)
             blocks.append(Block(name, len(mine & heavy), compared))

@@ -61,7 +61,7 @@ class Batch:
 
 @dataclass(frozen=True, config=STRICT)
 class Instances:
-    """How many copies of each step run side by side; a shared step takes the largest wish."""
+    """How many copies of each step run side by side; a shared step takes the largest number."""
 
     preprocess: PositiveInt = 2
     detector: PositiveInt = 1
@@ -69,7 +69,7 @@ class Instances:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Limits:
+class ServingLimits:
     """What the server refuses rather than serve late or at any cost; the largest of all counts."""
 
     max_pixels: PositiveInt = 64_000_000
@@ -156,7 +156,7 @@ class Manifest:
     thresholds: Thresholds = field(default_factory=Thresholds)
     batch: Batch = field(default_factory=Batch)
     instances: Instances = field(default_factory=Instances)
-    limits: Limits = field(default_factory=Limits)
+    limits: ServingLimits = field(default_factory=ServingLimits)
     calibration: Calibration = field(default_factory=Calibration)
     gate: Gate = field(default_factory=Gate)
     plan: Plan = field(default_factory=Plan)

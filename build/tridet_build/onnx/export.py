@@ -29,7 +29,7 @@ from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.axes import fix_size
 from tridet_build.onnx.file import OLDEST_OPSET
 from tridet_build.onnx.layouts import Layout, Prediction
-from tridet_build.onnx.serving_graph import socket_of
+from tridet_build.onnx.serving_graph import detector_io
 from tridet_build.versions import installed_versions
 
 TOOLS: Final = ("ultralytics", "torch", "onnx", "onnxsim", "onnxslim")
@@ -257,7 +257,7 @@ def _checked(model: onnx.ModelProto, plain: _Plain, sizes: Sizes) -> Prediction:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise BuildError(f"the graph is invalid: {_one_line(error)}") from None
-    return socket_of(model, input_size=sizes, classes=len(plain.labels)).prediction
+    return detector_io(model, input_size=sizes, classes=len(plain.labels)).prediction
 
 
 def _compare(simple: onnx.ModelProto, plain: _Plain, prediction: Prediction, size: int) -> None:

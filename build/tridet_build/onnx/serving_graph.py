@@ -123,8 +123,8 @@ _BACKS: Final[dict[Layout, str]] = {
 
 
 @dataclass(frozen=True)
-class Socket:
-    """Where a detector is plugged into the serving graph.
+class DetectorIO:
+    """A detector's input and output, which the serving graph is joined to.
 
     Attributes:
         images: name of its input.
@@ -174,14 +174,14 @@ def serving_graph(
             fix_size(detector, sizes.opt)
         else:
             infer_shapes(detector)
-        socket = socket_of(detector, input_size=sizes, classes=classes, layout=layout)
-        rows = socket.prediction.rows
-        if candidates > rows and socket.prediction.layout != "end_to_end":
+        io = detector_io(detector, input_size=sizes, classes=classes, layout=layout)
+        rows = io.prediction.rows
+        if candidates > rows and io.prediction.layout != "end_to_end":
             raise GraphError(
                 f"candidates: expected at most {rows} "
                 f"(anchors{'' if sizes.fixed else f' at {sizes.min} pixels'}), got {candidates}"
             )
-        model = _wrap(detector, socket, sizes, classes, candidates)
+        model = _wrap(detector, io, sizes, classes, candidates)
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise GraphError(f"{weights}: the serving graph is invalid: {first_line(error)}") from None
@@ -217,9 +217,9 @@ def graph_of(manifest: Manifest) -> bytes:
     return content
 
 
-def socket_of(
+def detector_io(
     model: onnx.ModelProto, *, input_size: int | Sizes, classes: int, layout: str | None = None
-) -> Socket:
+) -> DetectorIO:
     """Check a detector's input and output; the arguments are those of :func:`serving_graph`.
 
     The prediction of a dynamic detector is that at its smallest size.
@@ -257,25 +257,25 @@ def socket_of(
         metadata=metadata_of(model),
         layout=layout,
     )
-    return Socket(inputs[0].name, types[0], outputs[0].name, types[1], prediction)
+    return DetectorIO(inputs[0].name, types[0], outputs[0].name, types[1], prediction)
 
 
 def _wrap(
-    detector: onnx.ModelProto, socket: Socket, sizes: Sizes, classes: int, k: int
+    detector: onnx.ModelProto, io: DetectorIO, sizes: Sizes, classes: int, k: int
 ) -> onnx.ModelProto:
     names = vars(contract)
     front = _FRONT.format(
         **names,
         # One name for both, for the picture is square.
         size=sizes.opt if sizes.fixed else "side",
-        float=_FLOATS[socket.images_type],
-        float_id=socket.images_type,
+        float=_FLOATS[io.images_type],
+        float_id=io.images_type,
     )
-    layout, rows = socket.prediction.layout, socket.prediction.rows
+    layout, rows = io.prediction.layout, io.prediction.rows
     axis = 1 if layout == "ultralytics" else 2
     back = _BACKS[layout].format(
         **names,
-        float=_FLOATS[socket.raw_type],
+        float=_FLOATS[io.raw_type],
         channels=classes + (4 if layout == "ultralytics" else 5),
         rows=rows if sizes.fixed else "anchors",
         classes=classes,
@@ -290,9 +290,9 @@ def _wrap(
     )
     # The detector's own names may be ours too (Ultralytics calls its input "images").
     inner = compose.add_prefix(detector, "detector/")
-    head = [(f"detector/{socket.raw}", "raw")]
+    head = [(f"detector/{io.raw}", "raw")]
     joined = compose.merge_models(
-        _parse(front, detector), inner, io_map=[("planes", f"detector/{socket.images}")]
+        _parse(front, detector), inner, io_map=[("planes", f"detector/{io.images}")]
     )
     model = compose.merge_models(joined, _parse(back, detector), io_map=head)
     model.graph.name = detector.graph.name

@@ -30,9 +30,8 @@ from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.axes import fix_size, infer_shapes
 from tridet_build.onnx.file import inputs_of, read_onnx, weights_sha256
 from tridet_build.precision import calibration
-from tridet_build.precision.head import decode_tail, head_tail
 from tridet_build.precision.modelopt import Method, audible, autocast, quantize
-from tridet_build.precision.qdq import activation_scales, bridged
+from tridet_build.precision.qdq import activation_scales, without_qdq
 from tridet_build.precision.report import (
     HEAVY,
     Precision,
@@ -188,7 +187,7 @@ def to_int8(
         if cache and scales is None:
             calibration.save_scales(cache, settings, activation_scales(quantized))
         with clock.step("autocast"):
-            quantized = bridged(quantized, spared)
+            quantized = without_qdq(quantized, spared)
             converted = _finish(autocast(quantized, folder, sorted(tail), None), model)
     computes = computes_in(converted)
     heavy = [node.name for node in model.graph.node if node.op_type in HEAVY]
@@ -227,6 +226,20 @@ def excluded_nodes(model: onnx.ModelProto, exclude: Sequence[str]) -> dict[str, 
     return found
 
 
+def decode_tail(model: onnx.ModelProto) -> set[str]:
+    """Names of the nodes behind the last convolutions of the head: scores and boxes are made there.
+
+    A convolution behind a softmax is part of it: the weighted mean that decodes box distances.
+    """
+    return _tail(model)[0]
+
+
+def head_tail(model: onnx.ModelProto) -> set[str]:
+    """Names of the decode tail's nodes and of the convolutions right before it."""
+    tail, last = _tail(model)
+    return tail | last
+
+
 def _load(source: Path, sizes: Sizes) -> onnx.ModelProto:
     """Read an FP32 detector, name its nodes, and fix its size if there is only one."""
     model = read_onnx(source)
@@ -247,6 +260,36 @@ def _load(source: Path, sizes: Sizes) -> onnx.ModelProto:
         fix_size(model, sizes.opt)
     infer_shapes(model)
     return model
+
+
+def _tail(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
+    """Walk back from the outputs; return the nodes met, and the convolutions where it ended."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    tail: set[str] = set()
+    last: set[str] = set()
+    waiting = [tensor.name for tensor in model.graph.output]
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is None or node.name in tail | last:
+            continue
+        if node.op_type == "Conv" and not _follows_softmax(node, makers):
+            last.add(node.name)
+            continue
+        tail.add(node.name)
+        waiting += node.input
+    if not last or len(tail) > len(model.graph.node) / 2:
+        raise PrecisionError(
+            "expected a head that ends in convolutions, got "
+            f"{len(tail)} of {len(model.graph.node)} nodes behind the last {len(last)} ones"
+        )
+    return tail, last
+
+
+def _follows_softmax(node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto]) -> bool:
+    before = makers.get(node.input[0])
+    while before is not None and before.op_type in ("Transpose", "Reshape"):
+        before = makers.get(before.input[0])
+    return before is not None and before.op_type == "Softmax"
 
 
 def _only_input(model: onnx.ModelProto) -> str:

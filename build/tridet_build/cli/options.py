@@ -34,7 +34,7 @@ def note(line: str) -> None:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Overrides:
     """What a command line says in place of the manifests."""
 
     precision: Precision | None
@@ -46,7 +46,7 @@ class Wishes:
 
 
 def detector_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command MANIFESTS, --models and the options that make its argument ``wishes``."""
+    """Give a command MANIFESTS, --models and the options that make its argument ``overrides``."""
     options = (
         click.argument("manifests", nargs=-1, type=PATH),
         click.option(
@@ -79,7 +79,7 @@ def detector_options(command: Callable[..., None]) -> Callable[..., None]:
     )
 
     @functools.wraps(command)
-    def with_wishes(
+    def with_overrides(
         *,
         precision: Precision | None,
         calibration: Path | None,
@@ -89,15 +89,15 @@ def detector_options(command: Callable[..., None]) -> Callable[..., None]:
         work: Path,
         **rest: Any,
     ) -> None:
-        command(wishes=Wishes(precision, calibration, samples, gate, force, work), **rest)
+        command(overrides=Overrides(precision, calibration, samples, gate, force, work), **rest)
 
     for option in reversed(options):
-        with_wishes = option(with_wishes)
-    return with_wishes
+        with_overrides = option(with_overrides)
+    return with_overrides
 
 
-def load_wished(path: Path, wishes: Wishes) -> Manifest:
-    """Load one manifest as the command line wishes it.
+def load_overridden(path: Path, overrides: Overrides) -> Manifest:
+    """Load one manifest with what the command line says in its place.
 
     Raises:
         ManifestError: as :func:`tridet_build.manifest.manifest.load_manifest`; or no folder of
@@ -105,24 +105,24 @@ def load_wished(path: Path, wishes: Wishes) -> Manifest:
     """
     detector = load_manifest(path)
     calibration, gate = detector.calibration, detector.gate
-    for name, folder in (("--calibration", wishes.calibration), ("--gate", wishes.gate)):
+    for name, folder in (("--calibration", overrides.calibration), ("--gate", overrides.gate)):
         if folder is not None and not folder.is_dir():
             raise ManifestError(f"{name}: expected a folder of images, found none at {folder}")
-    if wishes.calibration:
-        calibration = replace(calibration, images=wishes.calibration.resolve())
-    if wishes.samples:
-        calibration = replace(calibration, samples=wishes.samples)
-    if wishes.gate:
-        gate = replace(gate, images=wishes.gate.resolve(), labels=None)
+    if overrides.calibration:
+        calibration = replace(calibration, images=overrides.calibration.resolve())
+    if overrides.samples:
+        calibration = replace(calibration, samples=overrides.samples)
+    if overrides.gate:
+        gate = replace(gate, images=overrides.gate.resolve(), labels=None)
     return replace(
         detector,
-        precision=wishes.precision or detector.precision,
+        precision=overrides.precision or detector.precision,
         calibration=calibration,
         gate=gate,
     )
 
 
-def sharers_of(detectors: Sequence[Manifest], models: Path) -> list[Manifest]:
+def co_served_with(detectors: Sequence[Manifest], models: Path) -> list[Manifest]:
     """Return these detectors and the others of the folder, whose shared steps must serve all."""
     found = {detector.name: detector for detector in detectors}
     for path in sorted(models.glob(f"*/{MANIFEST_FILE}")):
@@ -140,14 +140,14 @@ def groups_of(models: Path, prepared: Sequence[Prepared], *, all_chosen: bool) -
     return load_groups(models, [one.manifest for one in prepared], all_loaded=all_chosen)
 
 
-def stages_of(detector: Manifest, wishes: Wishes) -> Stages:
+def stages_of(detector: Manifest, overrides: Overrides) -> Stages:
     """Return the stages of a detector, which say on the terminal what they do."""
     from tridet_build.chain.stages import Stages
 
     def say(line: str) -> None:
         note(f"{detector.name}: {line}")
 
-    return Stages((wishes.work / detector.name).resolve(), force=wishes.force, say=say)
+    return Stages((overrides.work / detector.name).resolve(), force=overrides.force, say=say)
 
 
 def prepared(detector: Manifest, stages: Stages) -> Prepared:
