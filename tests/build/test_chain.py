@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -130,9 +129,7 @@ def converters(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_stub(out, half=True)
 
-    def to_int8(
-        source: Path, out: Path, *, say: Callable[[str], None], **_: Any
-    ) -> SimpleNamespace:
+    def to_int8(source: Path, out: Path, **_: Any) -> SimpleNamespace:
         calls.append("int8")
         model = onnx.load(source)
         (scaled,) = (one for one in model.graph.initializer if one.name == "scaled")
@@ -140,9 +137,8 @@ def converters(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         scaled.CopyFrom(numpy_helper.from_array(values, "scaled"))
         out.parent.mkdir(parents=True, exist_ok=True)
         onnx.save(model, out)
-        say("note: one image cannot be read")
         used = {"images_sha256": "cd" * 32, "samples": 3, "method": "entropy", "unreadable": 1}
-        return SimpleNamespace(calibration=used)
+        return SimpleNamespace(calibration=used, notes=("note: one image cannot be read",))
 
     monkeypatch.setattr(chain, "to_fp16", to_fp16)
     monkeypatch.setattr(chain, "to_int8", to_int8)

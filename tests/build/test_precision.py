@@ -18,6 +18,7 @@ from tridet.processing.nms import Thresholds
 from tridet_build.errors import ImagesError, OnnxError, PrecisionError
 from tridet_build.gate.detections import Comparison, Settings, detect
 from tridet_build.gate.sensitivity import Block, block_of, sensitivity, sensitivity_table
+from tridet_build.manifest.manifest import Calibration
 from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.serving_graph import serving_graph
 from tridet_build.precision import report as precision_report
@@ -305,9 +306,16 @@ def test_int8_has_qdq_pairs_and_a_calibration_cache_with_modelopt(
     seen: list[tuple[int, int]] = []
 
     def build(**changes: object) -> PrecisionReport:
-        settings = {"images": images, "input_size": 32, "cache": cache, "exclude": [HEAD_TAIL]}
+        of = {"images": images, **changes}.pop("images")
+        changes.pop("images", None)
         return to_int8(
-            weights, out, progress=lambda *done: seen.append(done), **{**settings, **changes}
+            weights,
+            out,
+            images=of,  # type: ignore[arg-type]
+            input_size=32,
+            settings=Calibration(**changes),  # type: ignore[arg-type]
+            cache=cache,
+            progress=lambda *done: seen.append(done),
         )
 
     made = build()
@@ -327,7 +335,7 @@ def test_int8_has_qdq_pairs_and_a_calibration_cache_with_modelopt(
     assert again.calibration["from_cache"] is True
     assert again.sha256 == made.sha256
     assert not seen
-    for changes in ({"method": "minmax"}, {"images": images[1:]}, {"exclude": []}):
+    for changes in ({"method": "minmax"}, {"images": images[1:]}, {"exclude": ()}):
         other = build(**changes)
         assert other.calibration is not None
         assert other.calibration["from_cache"] is False

@@ -35,7 +35,7 @@ from tridet_build.gate.detections import Found, Settings, detect, session
 from tridet_build.gate.report import GateReport
 from tridet_build.gate.truth import find_labels, load_truth, mean_average_precision
 from tridet_build.images import find_images
-from tridet_build.manifest.manifest import Manifest, load_manifest
+from tridet_build.manifest.manifest import Calibration, Manifest, load_manifest
 from tridet_build.onnx.serving_graph import serving_graph
 from tridet_build.precision.calibration import planes_from_canvases
 from tridet_build.precision.convert import PrecisionReport, to_fp16, to_int8
@@ -151,8 +151,7 @@ def _int8(
         out,
         images=images,
         input_size=manifest.input_size,
-        samples=samples,
-        method=method,
+        settings=Calibration(samples=samples, method=method),
         cache=args.out / "cache",
         progress=_progress(f"{method} {samples}"),
     )

@@ -148,7 +148,13 @@ def _convert(manifest: Manifest, out: Path, stages: Stages, progress: Progress |
     if manifest.precision == "fp16":
 
         def make_fp16() -> dict[str, None]:
-            to_fp16(manifest.weights, out, input_size=manifest.input_size, images=images)
+            to_fp16(
+                manifest.weights,
+                out,
+                input_size=manifest.input_size,
+                images=images,
+                max_pixels=manifest.limits.max_pixels,
+            )
             return {"calibration": None}
 
         return stages.run("fp16", shared, out, make_fp16, tools=tools)
@@ -164,15 +170,13 @@ def _convert(manifest: Manifest, out: Path, stages: Stages, progress: Progress |
             out,
             images=images,
             input_size=manifest.input_size,
-            samples=calibration.samples,
-            method=calibration.method,
-            exclude=calibration.exclude,
-            cache=stages.folder / "calibration",
-            minimum=calibration.minimum,
+            settings=calibration,
             max_pixels=manifest.limits.max_pixels,
+            cache=stages.folder / "calibration",
             progress=progress and progress("calibration"),
-            say=stages.say,
         )
+        for note in report.notes:
+            stages.say(note)
         used = report.calibration or {}
         return {
             "calibration": {

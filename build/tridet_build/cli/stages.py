@@ -114,14 +114,12 @@ def int8(
         out,
         images=find_images(calibration),
         input_size=detector.input_size,
-        samples=samples,
-        method=method,
-        exclude=detector.calibration.exclude,
-        cache=cache,
-        minimum=detector.calibration.minimum,
+        settings=replace(detector.calibration, samples=samples, method=method),
         max_pixels=detector.limits.max_pixels,
-        say=note,
+        cache=cache,
     )
+    for line in report.notes:
+        note(line)
     console.print(f"{out}: {report.size_bytes} bytes, nodes by precision {report.nodes}")
 
 

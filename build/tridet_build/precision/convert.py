@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import onnx
@@ -25,7 +25,8 @@ from onnx import TensorProto
 
 from tridet_build.errors import PrecisionError, first_line
 from tridet_build.files import write_atomically
-from tridet_build.images import MAX_PIXELS, Usable
+from tridet_build.images import MAX_PIXELS
+from tridet_build.manifest.manifest import Calibration
 from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.axes import fix_size, infer_shapes
 from tridet_build.onnx.file import inputs_of, read_onnx, weights_sha256
@@ -66,6 +67,7 @@ TOOLS: Final = ("nvidia-modelopt", "onnx", "onnxruntime", "onnx-graphsurgeon", "
 """Packages whose versions decide how a variant comes out, beside those that read images."""
 # What the scales hang on.
 _CALIBRATORS: Final = ("nvidia-modelopt", "onnxruntime", *IMAGE_TOOLS)
+_DEFAULTS: Final = Calibration()
 # How many images AutoCast looks at for values that are large for FP16.
 _RANGE_SAMPLES: Final = 8
 
@@ -82,7 +84,12 @@ class _Clock:
 
 
 def to_fp16(
-    source: Path, out: Path, *, input_size: int | Sizes, images: Sequence[Path] = ()
+    source: Path,
+    out: Path,
+    *,
+    input_size: int | Sizes,
+    images: Sequence[Path] = (),
+    max_pixels: int = MAX_PIXELS,
 ) -> PrecisionReport:
     """Write the FP16 variant of a detector.
 
@@ -92,6 +99,7 @@ def to_fp16(
         input_size: S, in pixels, at which dynamic height and width are fixed; or the sizes among
             which they stay dynamic.
         images: real images; with some, nodes whose values get large on them stay FP32 too.
+        max_pixels: largest accepted image, width times height.
 
     Raises:
         OnnxError: not an ONNX file.
@@ -105,7 +113,11 @@ def to_fp16(
     with tempfile.TemporaryDirectory() as folder, clock.step("autocast"):
         samples = None
         if images:
-            samples = _save_samples(model, images, sizes.opt, Path(folder) / "samples")
+            chosen = calibration.choose(images, _RANGE_SAMPLES, minimum=1, max_pixels=max_pixels)
+            reader = calibration.Reader(
+                chosen.images, _only_input(model), sizes.opt, max_pixels=max_pixels
+            )
+            samples = _save_samples(reader, Path(folder) / "samples")
         converted = autocast(model, Path(folder), kept[_DECODE], samples)
     converted = _finish(converted, model)
     outsized = {name for name, kind in computes_in(converted).items() if kind == "float32"}
@@ -120,31 +132,27 @@ def to_int8(
     *,
     images: Sequence[Path],
     input_size: int | Sizes,
-    samples: int = 500,
-    method: Method = "entropy",
-    exclude: Sequence[str] = (HEAD_TAIL,),
-    cache: Path | None = None,
-    minimum: int = calibration.MINIMUM,
+    settings: Calibration = _DEFAULTS,
     max_pixels: int = MAX_PIXELS,
+    cache: Path | None = None,
     progress: Progress | None = None,
-    say: Callable[[str], None] | None = None,
 ) -> PrecisionReport:
     """Write the INT8 variant of a detector: Q/DQ pairs, and FP16 where there are none.
 
     Args:
         source: as :func:`to_fp16`.
         out: the file to write.
-        images: real images, as the detector will see them; ``samples`` of them are used.
+        images: real images, as the detector will see them; some of them are used.
         input_size: as :func:`to_fp16`; the images are letterboxed to the usual size.
-        samples: how many images to calibrate with.
-        method: how a tensor's range becomes its scale.
-        exclude: nodes not to quantize: regular expressions that match whole names, or HEAD_TAIL.
+        settings: how many of the images, which nodes are spared and how a range becomes a scale;
+            the folder in it is not looked at.
+        max_pixels: largest accepted image, width times height.
         cache: folder in which scales are kept for the next build with the same model, images and
             settings; None keeps none.
-        minimum: fewest usable images to go on with.
-        max_pixels: largest accepted image, width times height.
         progress: called with (images done, images in all) while calibrating.
-        say: told in a line which images are left out.
+
+    Returns:
+        What was achieved; its notes say which images are left out.
 
     Raises:
         CalibrationError, ImagesError: too few images are asked for, or usable.
@@ -154,24 +162,29 @@ def to_int8(
     clock = _Clock()
     sizes = Sizes.of(input_size)
     model = _load(source, sizes)
-    excluded = excluded_nodes(model, exclude)
+    excluded = excluded_nodes(model, settings.exclude)
     spared = {name for names in excluded.values() for name in names}
     tail = decode_tail(model)
     # What a pattern excludes is calibrated all the same, so that another one needs no new pass.
-    never = sorted(head_tail(model) if HEAD_TAIL in exclude else tail)
+    never = sorted(head_tail(model) if HEAD_TAIL in settings.exclude else tail)
+    notes: list[str] = []
     with clock.step("images"):
         chosen = calibration.choose(
-            images, samples, minimum=minimum, max_pixels=max_pixels, say=say
+            images,
+            settings.samples,
+            minimum=settings.minimum,
+            max_pixels=max_pixels,
+            say=notes.append,
         )
-    settings = {
+    key = {
         "model": weights_sha256(source),
         "images": sorted(chosen.sha256),
         "input_size": sizes.opt,
-        "method": method,
+        "method": settings.method,
         "exclude": never,
         "tools": installed_versions(_CALIBRATORS),
     }
-    scales = calibration.load_scales(cache, settings) if cache else None
+    scales = calibration.load_scales(cache, key) if cache else None
     reader = calibration.Reader(
         # With the scales known, ModelOpt still wants one image to look at the shapes.
         chosen.images[:1] if scales else chosen.images,
@@ -183,9 +196,9 @@ def to_int8(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with clock.step("quantize"):
-            quantized = quantize(model, folder, reader, method, never, scales)
+            quantized = quantize(model, folder, reader, settings.method, never, scales)
         if cache and scales is None:
-            calibration.save_scales(cache, settings, activation_scales(quantized))
+            calibration.save_scales(cache, key, activation_scales(quantized))
         with clock.step("autocast"):
             quantized = without_qdq(quantized, spared)
             converted = _finish(autocast(quantized, folder, sorted(tail), None), model)
@@ -193,9 +206,18 @@ def to_int8(
     heavy = [node.name for node in model.graph.node if node.op_type in HEAVY]
     left = [name for name in heavy if computes.get(name) != "int8" and name not in spared | tail]
     kept = {_DECODE: sorted(tail), **excluded, _UNQUANTIZED: left}
-    record = _calibration_record(chosen, settings, samples, cached=scales is not None)
+    record = {
+        "images_sha256": chosen.digest,
+        "samples_asked": settings.samples,
+        "samples": len(chosen.images),
+        "unreadable": len(chosen.unreadable),
+        "method": settings.method,
+        "input_size": sizes.opt,
+        "from_cache": scales is not None,
+    }
     candidates = could_have("int8", model, spared | tail)
-    return _write("int8", source, out, converted, kept, clock, candidates, record)
+    report = _write("int8", source, out, converted, kept, clock, candidates)
+    return replace(report, calibration=record, notes=tuple(notes))
 
 
 def excluded_nodes(model: onnx.ModelProto, exclude: Sequence[str]) -> dict[str, list[str]]:
@@ -299,11 +321,7 @@ def _only_input(model: onnx.ModelProto) -> str:
     return names[0]
 
 
-def _save_samples(
-    model: onnx.ModelProto, images: Sequence[Path], input_size: int, folder: Path
-) -> Path:
-    chosen = calibration.choose(images, _RANGE_SAMPLES, minimum=1)
-    reader = calibration.Reader(chosen.images, _only_input(model), input_size)
+def _save_samples(reader: calibration.Reader, folder: Path) -> Path:
     folder.mkdir()
     for index, planes in enumerate(iter(reader.get_next, None)):
         np.savez(folder / f"{index}.npz", allow_pickle=False, **planes)
@@ -334,7 +352,6 @@ def _write(
     kept: dict[str, list[str]],
     clock: _Clock,
     candidates: int,
-    record: dict[str, Any] | None = None,
 ) -> PrecisionReport:
     """Check what was achieved, then write the model."""
     try:
@@ -343,16 +360,19 @@ def _write(
         raise PrecisionError(
             f"{source}: the {precision.upper()} model is invalid: {first_line(error)}"
         ) from None
+    counts = histograms(model)
     report = PrecisionReport(
         precision=precision,
         source_sha256=weights_sha256(source),
         sha256="",
         size_bytes=0,
-        **histograms(model),
+        nodes=counts["nodes"],
+        heavy_nodes=counts["heavy_nodes"],
+        plumbing=counts["plumbing"],
+        weights=counts["weights"],
         kept={reason: names for reason, names in kept.items() if names},
         tools=installed_versions(TOOLS),
         seconds=clock.seconds,
-        calibration=record,
     )
     check_achieved(report, candidates)
     content: bytes = model.SerializeToString(deterministic=True)
@@ -361,17 +381,3 @@ def _write(
     except OSError as error:
         raise PrecisionError(f"{out}: cannot be written: {error.strerror}") from None
     return replace(report, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
-
-
-def _calibration_record(
-    chosen: Usable, settings: Mapping[str, object], asked: int, *, cached: bool
-) -> dict[str, Any]:
-    return {
-        "images_sha256": chosen.digest,
-        "samples_asked": asked,
-        "samples": len(chosen.images),
-        "unreadable": len(chosen.unreadable),
-        "method": settings["method"],
-        "input_size": settings["input_size"],
-        "from_cache": cached,
-    }

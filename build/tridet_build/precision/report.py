@@ -43,6 +43,7 @@ class PrecisionReport:
         calibration: settings, digests and counts of the calibration; None without one.
         tools: package versions.
         seconds: time of each step.
+        notes: what the user should know, a line each.
     """
 
     precision: Precision
@@ -57,6 +58,7 @@ class PrecisionReport:
     tools: dict[str, str]
     seconds: dict[str, float]
     calibration: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON takes it."""
