@@ -19,7 +19,7 @@ from plan_files import SIZE, SMALL, TENSORRT, layer, write_graph
 from rich.console import Console
 from stub_onnx import write_sampling_stub
 from tridet_build.errors import PlanError
-from tridet_build.manifest.sizes import Sizes
+from tridet_build.manifest.sizes import Sizes, Span
 from tridet_build.onnx.serving_graph import serving_graph
 from tridet_build.plan import file as plan_file
 from tridet_build.plan import inspect as plan_inspect
@@ -27,7 +27,7 @@ from tridet_build.plan import layers as plan_layers
 from tridet_build.plan import machine
 from tridet_build.plan import runtime as plan_runtime
 from tridet_build.plan.compile import build_plan
-from tridet_build.plan.settings import PlanSettings, Span
+from tridet_build.plan.settings import PlanSettings
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,7 @@ class TestRtx:
         settings = PlanSettings(
             precision=kind,
             batch=Span(1, 2, 4),
-            height=SIZE,
-            width=SIZE,
+            size=Span.only(SIZE),
             workspace_mib=256,
             optimization_level=2,
             timing_cache=tmp_path / "timing.cache",
@@ -69,7 +68,7 @@ class TestRtx:
     def test_compiles_a_dynamic_size(self, tmp_path: Path) -> None:
         graph = write_graph(tmp_path / "model.onnx", size="h_in, w_in")
         span = Span(32, 64, 128)
-        settings = PlanSettings(batch=Span(1, 2, 4), height=span, width=span)
+        settings = PlanSettings(batch=Span(1, 2, 4), size=span)
         report = build_plan(graph, tmp_path / "model.plan", settings)
         assert report.profile == ((1, 32, 32, 3), (2, 64, 64, 3), (4, 128, 128, 3))
 
@@ -78,8 +77,7 @@ class TestRtx:
         sizes = Sizes(64, 96, 160)
         graph = serving_graph(tmp_path / "stub.onnx", input_size=sizes, classes=3, candidates=40)
         onnx.save(graph, tmp_path / "model.onnx")
-        span = Span(sizes.min, sizes.opt, sizes.max)
-        settings = PlanSettings(batch=Span(1, 2, 4), height=span, width=span)
+        settings = PlanSettings(batch=Span(1, 2, 4), size=sizes)
         report = build_plan(tmp_path / "model.onnx", tmp_path / "model.plan", settings)
         assert report.profile == ((1, 64, 64, 3), (2, 96, 96, 3), (4, 160, 160, 3))
         assert (tmp_path / "model.plan").stat().st_size == report.bytes
@@ -88,7 +86,7 @@ class TestRtx:
         "options", [{"hardware": "ampere_plus"}, {"hardware": "same_compute_capability"}]
     )
     def test_takes_hardware_levels(self, tmp_path: Path, options: dict[str, Any]) -> None:
-        settings = PlanSettings(batch=Span(1, 2, 4), height=SIZE, width=SIZE, **options)
+        settings = PlanSettings(batch=Span(1, 2, 4), size=Span.only(SIZE), **options)
         assert build_plan(write_graph(tmp_path / "model.onnx"), None, settings).bytes > 0
 
     def test_is_silent(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -106,7 +104,7 @@ class TestRtx:
     )
     def test_another_precision_is_an_error(self, tmp_path: Path, holds: str, asked: Any) -> None:
         graph = write_graph(tmp_path / "model.onnx", holds)
-        settings = PlanSettings(asked, batch=Span(1, 2, 4), height=SIZE, width=SIZE)
+        settings = PlanSettings(precision=asked, batch=Span(1, 2, 4), size=Span.only(SIZE))
         with pytest.raises(PlanError, match=f"precision: asked for {asked}, but of 1 .*{holds} 1"):
             build_plan(graph, None, settings)
 
@@ -146,7 +144,7 @@ class TestRtx:
             build_plan(graph, None, SMALL)
 
     def test_dla_is_refused(self, tmp_path: Path) -> None:
-        settings = PlanSettings(batch=Span(1, 2, 4), height=SIZE, width=SIZE, dla=True)
+        settings = PlanSettings(batch=Span(1, 2, 4), size=Span.only(SIZE), dla=True)
         with pytest.raises(PlanError, match="dla: TensorRT for RTX has none"):
             build_plan(write_graph(tmp_path / "model.onnx"), None, settings)
 

@@ -19,7 +19,8 @@ from tridet_build.chain.record import (
     write_record,
 )
 from tridet_build.errors import RecordError
-from tridet_build.plan.settings import PlanReport, PlanSettings, Span
+from tridet_build.manifest.sizes import Span
+from tridet_build.plan.settings import PlanReport, PlanSettings
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_summary() -> None:
 
 def test_plan_fields_come_from_the_plan_stage() -> None:
     settings = PlanSettings(
-        "fp16", batch=Span(1, 2, 4), height=64, width=64, hardware="ampere_plus"
+        precision="fp16", batch=Span(1, 2, 4), size=Span.only(64), hardware="ampere_plus"
     )
     report = PlanReport(
         plan=Path("model.plan"),

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import numpy_helper, parser
-from tridet_build.plan.settings import PlanSettings, Span
+from tridet_build.manifest.sizes import Span
+from tridet_build.plan.settings import PlanSettings
 
 SIZE = 64
-SMALL = PlanSettings(batch=Span(1, 2, 4), height=SIZE, width=SIZE)
+SMALL = PlanSettings(batch=Span(1, 2, 4), size=Span.only(SIZE))
 TENSORRT = b"ftrt" + bytes(20) + bytes([10, 14, 1, 48]) + bytes(100)
 RTX = b"vtrt" + bytes(20) + bytes([1, 7, 1, 116]) + bytes(100)
 

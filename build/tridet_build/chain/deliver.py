@@ -27,10 +27,11 @@ from tridet_build.files import sha256_of, write_atomically
 from tridet_build.gate.detections import settings_of
 from tridet_build.images import Usable, find_images, shuffled, usable
 from tridet_build.manifest.manifest import Manifest
+from tridet_build.manifest.sizes import Span
 from tridet_build.plan import machine
 from tridet_build.plan.compile import build_plan
 from tridet_build.plan.runtime import tensorrt
-from tridet_build.plan.settings import PlanSettings, Span
+from tridet_build.plan.settings import PlanSettings
 from tridet_build.plan.verify import verify_plan
 from tridet_build.repository import configs
 from tridet_build.repository.render import VERSION
@@ -61,13 +62,10 @@ class Built:
 
 def plan_settings(manifest: Manifest) -> PlanSettings:
     """Return what a manifest asks of TensorRT."""
-    sizes, batch = manifest.input_size, manifest.batch
-    side = Span(sizes.min, sizes.opt, sizes.max)
     return PlanSettings(
         precision=manifest.precision,
-        batch=Span(1, batch.opt, batch.max),
-        height=side,
-        width=side,
+        batch=Span(1, manifest.batch.opt, manifest.batch.max),
+        size=manifest.input_size,
         **asdict(manifest.plan),
     )
 
