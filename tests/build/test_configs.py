@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from edits import replace_in
 from google.protobuf import text_format
 from stub_onnx import write_detector, write_dynamic_detector
 from tridet.processing import contract
@@ -133,9 +134,10 @@ def test_nms_defaults_are_the_detectors_where_they_agree(manifests: list[Manifes
 
 def test_labels_of_any_script_survive(tmp_path: Path) -> None:
     write_detector(tmp_path / "words")
-    text = (tmp_path / "words" / "detector.toml").read_text()
-    (tmp_path / "words" / "detector.toml").write_text(
-        text.replace("'c0', 'c1', 'c2'", "'Lötstelle', '孔 \"1\"', 'back\\slash'")
+    replace_in(
+        tmp_path / "words" / "detector.toml",
+        "'c0', 'c1', 'c2'",
+        "'Lötstelle', '孔 \"1\"', 'back\\slash'",
     )
     (manifest,) = load_manifests([tmp_path / "words"])
     config = configs.ensemble_config(manifest, encoded=False, build={})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from edits import replace_in
 from google.protobuf import text_format
 from stub_onnx import write_detector, write_group
 from tridet.processing import contract
@@ -106,8 +107,7 @@ def test_members_share_what_one_request_can_ask(
 
 
 def test_labels_that_stay_alike_are_refused(models: Path) -> None:
-    toml = models / "third" / "detector.toml"
-    toml.write_text(toml.read_text().replace("'c1'", "'hairnet/c0'"))
+    replace_in(models / "third" / "detector.toml", "'c1'", "'hairnet/c0'")
     write_group(models / "x", ["third", "hairnet"])
     with pytest.raises(ManifestError, match="got hairnet/c0 twice"):
         load(models)

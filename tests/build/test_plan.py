@@ -235,8 +235,9 @@ def test_progress_is_bars_on_a_terminal() -> None:
     assert "pcb: Building engine" in out.getvalue()
 
 
-def test_progress_may_be_silent() -> None:
+def test_progress_may_be_silent(capfd: pytest.CaptureFixture[str]) -> None:
     phases(plan_progress.Report("pcb", None))
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

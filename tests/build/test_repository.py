@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 from click.testing import CliRunner
+from edits import replace_in
 from stub_onnx import write_detector
 from tridet_build.cli.main import cli
 from tridet_build.errors import BuildError, RepositoryError
@@ -82,8 +83,7 @@ def test_full_disk_keeps_the_old_files(tmp_path: Path, monkeypatch: pytest.Monke
     out = tmp_path / "out"
     write(load_manifests([tmp_path / "one"]), out)
     before = files(out)
-    toml = tmp_path / "one" / "detector.toml"
-    toml.write_text(toml.read_text().replace("'c0'", "'renamed'"))
+    replace_in(tmp_path / "one" / "detector.toml", "'c0'", "'renamed'")
     real = os.fdopen
 
     def full(*args: object, **options: object) -> object:
