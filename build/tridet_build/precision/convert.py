@@ -66,7 +66,14 @@ _UNQUANTIZED: Final = "not quantized by ModelOpt's rules for TensorRT"
 TOOLS: Final = ("nvidia-modelopt", "onnx", "onnxruntime", "onnx-graphsurgeon", "torch", "numpy")
 """Packages whose versions decide how a variant comes out, beside those that read images."""
 # What the scales hang on.
-_CALIBRATORS: Final = ("nvidia-modelopt", "onnxruntime", *IMAGE_TOOLS)
+_CALIBRATORS: Final = (
+    "tridet",
+    "tridet-build",
+    "nvidia-modelopt",
+    "onnx",
+    "onnxruntime",
+    *IMAGE_TOOLS,
+)
 _DEFAULTS: Final = Calibration()
 # How many images AutoCast looks at for values that are large for FP16.
 _RANGE_SAMPLES: Final = 8
