@@ -14,7 +14,7 @@ from tridet_build.errors import BuildError, RepositoryError
 from tridet_build.manifest.manifest import load_manifest, load_manifests
 from tridet_build.repository.render import render, write
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def files(root: Path) -> dict[str, bytes]:

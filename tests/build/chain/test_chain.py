@@ -37,7 +37,7 @@ from tridet_build.onnx.serving_graph import serving_graph
 from tridet_build.plan.runtime import use_rtx
 from tridet_build.repository.render import render
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SAMPLES = ROOT / "models" / "pcb" / "samples"
 
 

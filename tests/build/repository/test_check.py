@@ -71,7 +71,7 @@ def test_a_graph_that_takes_fewer_sizes_than_its_config(dynamic: Path, runtime: 
 
 
 def test_the_committed_repository_is_fine() -> None:
-    root = Path(__file__).parents[2] / "model_repository"
+    root = Path(__file__).parents[3] / "model_repository"
     findings = check(root, runtime="onnxruntime")
     # model.onnx is made where it is served.
     assert [f for f in findings if "model.onnx: no such file" not in str(f)] == []

@@ -202,7 +202,7 @@ def served(tmp_path: Path) -> Path:
 
 THRESHOLDS = Thresholds(conf=0.05, iou=0.7, max_det=300, agnostic=False)
 # Square, so that no box of the stub lies in the letterbox's border and is clipped to nothing.
-PICTURES = 3 * [Path(__file__).parents[2] / "models/pcb/samples/board-red-960x960.jpg"]
+PICTURES = 3 * [Path(__file__).parents[3] / "models/pcb/samples/board-red-960x960.jpg"]
 
 
 class FakeRunner:

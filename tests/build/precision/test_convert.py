@@ -33,7 +33,7 @@ from tridet_build.precision.convert import (
 )
 from tridet_build.precision.qdq import without_qdq
 
-PCB = Path(__file__).parents[2] / "models" / "pcb"
+PCB = Path(__file__).parents[3] / "models" / "pcb"
 PCB_SETTINGS = Settings(
     640, ("missing_hole", "mouse_bite", "open_circuit", "short", "spur", "spurious_copper")
 )
