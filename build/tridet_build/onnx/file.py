@@ -15,6 +15,8 @@ from tridet_build.files import sha256_of
 
 # Split takes its sizes as an input since 13; older exports would need a second serving graph.
 OLDEST_OPSET: Final = 13
+# The version of the format since which weights need not be inputs as well.
+_SEPARATE_WEIGHTS: Final = 4
 
 
 def read_onnx(path: Path) -> ModelProto:
@@ -22,6 +24,7 @@ def read_onnx(path: Path) -> ModelProto:
 
     ONNX Runtime runs nodes in any order, and any opset; the checker and TensorRT do not. So nodes
     that are out of order are sorted, and an opset older than ``OLDEST_OPSET`` is converted to it.
+    Weights that old exporters list as inputs are constants, which inference of shapes relies on.
 
     Raises:
         OnnxError: no such file, not a readable ONNX model, or one too old to be converted.
@@ -29,6 +32,7 @@ def read_onnx(path: Path) -> ModelProto:
     try:
         model = onnx.load(path)
         sort_nodes(model.graph)
+        _take_weights_for_constants(model)
         onnx.checker.check_model(model)
     except FileNotFoundError:
         raise OnnxError(path, "no such file") from None
@@ -118,6 +122,15 @@ def sort_nodes(graph: GraphProto) -> None:
         copy.node.extend(graph.node[index] for index in order)
         del graph.node[:]
         graph.node.extend(copy.node)
+
+
+def _take_weights_for_constants(model: ModelProto) -> None:
+    wanted = ModelProto()
+    wanted.graph.input.extend(inputs_of(model))
+    if len(wanted.graph.input) < len(model.graph.input):
+        del model.graph.input[:]
+        model.graph.input.extend(wanted.graph.input)
+        model.ir_version = max(model.ir_version, _SEPARATE_WEIGHTS)
 
 
 def _converted(path: Path, model: ModelProto) -> ModelProto:

@@ -283,8 +283,12 @@ def _load(source: Path, sizes: Sizes) -> onnx.ModelProto:
         _only_input(model)
     except PrecisionError as error:
         raise PrecisionError(f"{source}: {error}") from None
+    names: set[str] = set()
     for index, node in enumerate(model.graph.node):
-        node.name = node.name or f"{node.op_type}_{index}"
+        # The tools and we tell nodes by their names, which the format wants neither set nor unique.
+        if not node.name or node.name in names:
+            node.name = f"{node.op_type}_{index}"
+        names.add(node.name)
     if sizes.fixed:
         fix_size(model, sizes.opt)
     infer_shapes(model)

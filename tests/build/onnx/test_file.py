@@ -11,6 +11,7 @@ from stub_onnx import write_stub
 from tridet_build.errors import OnnxError
 from tridet_build.files import sha256_of
 from tridet_build.onnx.file import files_of, opset_of, read_onnx, sort_nodes, weights_sha256
+from tridet_build.onnx.serving_graph import serving_graph
 
 
 def run(model: ModelProto) -> np.ndarray:
@@ -79,6 +80,23 @@ def test_an_old_opset_is_converted(tmp_path: Path, opset: int) -> None:
     assert opset_of(model) == 13
     assert model.metadata_props == onnx.load(path).metadata_props
     np.testing.assert_array_equal(run(model), run(onnx.load(path)))
+
+
+@pytest.mark.parametrize("opset", [11, 19])
+def test_weights_among_the_inputs_are_constants(weights: Path, opset: int) -> None:
+    """PyTorch's keep_initializers_as_inputs, which was its only way before version 4 of ONNX."""
+    write_stub(weights, opset=opset)
+    model = onnx.load(weights)
+    want = run(model)
+    model.ir_version = 3
+    for tensor in model.graph.initializer:
+        shape = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        model.graph.input.append(shape)
+    onnx.save(model, weights)
+    read = read_onnx(weights)
+    assert [tensor.name for tensor in read.graph.input] == ["images"]
+    np.testing.assert_array_equal(run(read), want)
+    serving_graph(weights, input_size=64, classes=3, candidates=9)
 
 
 def test_an_old_opset_that_cannot_be_converted_says_what_to_do(
