@@ -15,7 +15,7 @@ def labels_in(path: Path) -> tuple[str, ...]:
 
     Raises:
         OnnxError: not a readable ONNX model.
-        GraphError: it names no classes, or not as Ultralytics does.
+        GraphError: it names no classes, not as Ultralytics does, or two by one name.
     """
     # Late, for manifests need the layouts and these need the names, but no ONNX.
     from tridet_build.onnx.file import metadata_of, read_onnx
@@ -31,6 +31,12 @@ def labels_in(path: Path) -> tuple[str, ...]:
         raise GraphError(
             f"{path}: names: expected {{0: 'a', 1: 'b', ...}}, got {metadata['names'][:80]!r}; say "
             "them in the manifest: labels = [...]"
+        )
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise GraphError(
+            f"{path}: names: expected different names, got {', '.join(twice)} twice; say others in "
+            "the manifest: labels = [...]"
         )
     return labels
 

@@ -42,6 +42,7 @@ def test_no_class_names() -> None:
         ({"names": "os.remove('x')"}, "expected {0: 'a', 1: 'b', ...}, got \"os.remove('x')\""),
         ({"names": "{1: 'a'}"}, "got \"{1: 'a'}\""),
         ({"names": "{0: 1}"}, "got '{0: 1}'"),
+        ({"names": "{0: 'a', 1: 'b', 2: 'a'}"}, "names: expected different names, got a twice"),
     ],
 )
 def test_labels_that_the_onnx_does_not_tell(
