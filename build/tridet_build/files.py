@@ -1,28 +1,22 @@
 """Artifacts: written in one step, so that whoever reads sees the old or the new; and hashed."""
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
+
+from tridet.files import replacing
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace the file, so that a crash or a full disk leaves the old one.
+    """Replace the file, and make its folders; a crash or a full disk leaves the old one.
 
     Raises:
         OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp keeps others out; a server in a container runs as another user.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+        # Whatever the umask says: a server in a container runs as another user.
+        temporary.chmod(0o644)
 
 
 def sha256_of(path: Path) -> str:

@@ -20,6 +20,16 @@ Float32Array = npt.NDArray[np.float32]
 MAX_PIXELS: Final = 64_000_000
 """Default limit of one image, width times height; that of the manifest."""
 
+TOOLS: Final = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+    "pillow",
+    "numpy",
+)
+"""Packages whose versions decide how an image is decoded and scaled; OpenCV comes in several."""
+
 _SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 # A note names this many images and counts the others.
 _MOST_NAMED: Final = 5

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from tridet_build import images as image_files
 from tridet_build.chain.record import Calibration, File, Gate, record_file
 from tridet_build.chain.stages import Done, Stages
 from tridet_build.errors import GateError, PrecisionError
@@ -27,7 +28,6 @@ from tridet_build.onnx.serving_graph import graph_of
 from tridet_build.precision import convert
 from tridet_build.precision.convert import to_fp16, to_int8
 from tridet_build.precision.report import stored_precision
-from tridet_build.versions import IMAGE_TOOLS
 
 Progress = Callable[[str], Callable[[int, int], None]]
 """Given the name of a stage, returns what it calls with (done, in all)."""
@@ -144,7 +144,7 @@ def _convert(manifest: Manifest, out: Path, stages: Stages, progress: Progress |
         "images": _files_key(images),
         "max_pixels": manifest.limits.max_pixels,
     }
-    tools = (*convert.TOOLS, *IMAGE_TOOLS)
+    tools = (*convert.TOOLS, *image_files.TOOLS)
     if manifest.precision == "fp16":
 
         def make_fp16() -> dict[str, None]:
@@ -236,7 +236,7 @@ def _gate(
         "limits": asdict(limits),
         "settings": asdict(settings),
     }
-    tools = ("onnxruntime", "pycocotools", *IMAGE_TOOLS)
+    tools = ("onnxruntime", "pycocotools", *image_files.TOOLS)
     return stages.run(out.name, inputs, out / "gate.json", make, tools=tools)
 
 

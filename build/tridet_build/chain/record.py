@@ -9,13 +9,13 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, NonNegativeInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from tridet.versions import installed_versions
 
 from tridet_build.errors import RecordError
 from tridet_build.files import write_atomically
 from tridet_build.onnx.file import files_of, weights_sha256
 from tridet_build.plan.machine import Gpu
 from tridet_build.plan.settings import PlanReport
-from tridet_build.versions import installed_versions
 
 RECORD_FILE: Final = "build.json"
 

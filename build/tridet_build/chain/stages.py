@@ -14,10 +14,10 @@ from typing import Any, Final, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from tridet.versions import installed_versions
 
 from tridet_build.errors import BuildError
 from tridet_build.files import sha256_of, write_atomically
-from tridet_build.versions import installed_versions
 
 Report: TypeAlias = dict[str, Any]
 

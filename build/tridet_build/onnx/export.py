@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 import onnx
 import PIL.Image
+from tridet.versions import installed_versions
 
 from tridet_build.errors import INSTALL, BuildError, ExportError, first_line
 from tridet_build.files import write_atomically
@@ -30,7 +31,6 @@ from tridet_build.onnx.axes import fix_size
 from tridet_build.onnx.file import OLDEST_OPSET
 from tridet_build.onnx.layouts import Layout, Prediction
 from tridet_build.onnx.serving_graph import detector_io
-from tridet_build.versions import installed_versions
 
 TOOLS: Final = ("ultralytics", "torch", "onnx", "onnxsim", "onnxslim")
 """Packages whose versions decide how an export comes out."""

@@ -22,7 +22,9 @@ from typing import Final, TypeAlias
 import numpy as np
 import onnx
 from onnx import TensorProto
+from tridet.versions import installed_versions
 
+from tridet_build import images as image_files
 from tridet_build.errors import PrecisionError, first_line
 from tridet_build.files import write_atomically
 from tridet_build.images import MAX_PIXELS
@@ -42,7 +44,6 @@ from tridet_build.precision.report import (
     could_have,
     histograms,
 )
-from tridet_build.versions import IMAGE_TOOLS, installed_versions
 
 __all__ = [
     "HEAD_TAIL",
@@ -72,7 +73,7 @@ _CALIBRATORS: Final = (
     "nvidia-modelopt",
     "onnx",
     "onnxruntime",
-    *IMAGE_TOOLS,
+    *image_files.TOOLS,
 )
 _DEFAULTS: Final = Calibration()
 # How many images AutoCast looks at for values that are large for FP16.

@@ -1,6 +1,5 @@
 import errno
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -68,7 +67,7 @@ def test_full_disk_keeps_the_old_record(tmp_path: Path, monkeypatch: pytest.Monk
     def full(*_: object, **__: object) -> object:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fdopen", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(RecordError, match=r"cannot be written: No space left on device"):
         write_record(path, replace(RECORD, detector="other"))
     assert read_record(path) == RECORD

@@ -19,7 +19,7 @@ from tridet_build.repository.check import check
 from tridet_build.repository.render import render, write
 from tritonclient.grpc import model_config_pb2 as pb
 
-GOLDEN = Path(__file__).parent / "golden_groups"
+GOLDEN = Path(__file__).parents[1] / "golden_groups"
 PERSON = "[thresholds]\nconf = 0.4\nmax_det = 20\n[batch]\nopt = 3\nmax = 6\n"
 HAIRNET = "[limits]\nmax_pixels = 9000000\nmax_in_flight = 7\n[thresholds]\nconf = 0.1\n"
 

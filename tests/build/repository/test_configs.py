@@ -14,7 +14,7 @@ from tridet_build.repository import configs
 from tridet_build.repository.render import render
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 # Two sizes, a span of them and disagreeing thresholds, so that every branch of the rendering shows.
 SMALL = "[thresholds]\nconf = 0.4\nmax_det = 20\n[batch]\nopt = 3\nmax = 6\n[instances]\nnms = 2\n"
 LARGE = (

@@ -1,5 +1,4 @@
 import errno
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,14 +83,13 @@ def test_full_disk_keeps_the_old_files(tmp_path: Path, monkeypatch: pytest.Monke
     write(load_manifests([tmp_path / "one"]), out)
     before = files(out)
     replace_in(tmp_path / "one" / "detector.toml", "'c0'", "'renamed'")
-    real = os.fdopen
 
-    def full(*args: object, **options: object) -> object:
-        file = real(*args, **options)  # type: ignore[call-overload]
-        file.write(b"the first half")
+    def full(path: Path, _content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(b"the first half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fdopen", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(RepositoryError, match="No space left on device"):
         write(load_manifests([tmp_path / "one"]), out)
     assert files(out) == before
