@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -163,13 +162,11 @@ def converters(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         calls.append("fp16")
         convert(source, out, 1.0001)
 
-    def to_int8(
-        source: Path, out: Path, *, say: Callable[[str], None], **_: Any
-    ) -> SimpleNamespace:
+    def to_int8(source: Path, out: Path, **_: Any) -> SimpleNamespace:
         calls.append("int8")
         convert(source, out, 0.2)
-        say("note: one image cannot be read")
-        used = {"images_sha256": "cd" * 32, "samples": 3, "method": "entropy", "unreadable": 1}
+        used = {"images_sha256": "cd" * 32, "samples": 3, "method": "entropy"}
+        used["unreadable"] = ["9.png: no image"]
         return SimpleNamespace(calibration=used)
 
     monkeypatch.setattr(chain, "to_fp16", to_fp16)
@@ -222,7 +219,8 @@ def test_the_gate_stops_the_chain_every_time(
         with pytest.raises(GateFailedError, match=r"INT8: .* over the limit of 5.00%"):
             chain.prepare(manifest, stages(tmp_path, said))
     assert converters == ["int8"]
-    assert "note: one image cannot be read" in first
+    left_out = "note: calibration: 1 images cannot be read, left out: 9.png: no image"
+    assert left_out in first
     # Whoever accepts the loss says so in the manifest.
     said: list[str] = []
     lenient = replace(manifest, gate=replace(manifest.gate, max_changed=1.0))

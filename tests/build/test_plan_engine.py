@@ -10,7 +10,7 @@ import pytest
 from stub_onnx import write_detector
 from test_plan import layer
 from tridet.processing.nms import Thresholds
-from tridet_build.errors import PlanError
+from tridet_build.errors import ImagesError, PlanError
 from tridet_build.gate.detections import session
 from tridet_build.manifest.manifest import load_manifests
 from tridet_build.plan import inspect as plan_inspect
@@ -244,5 +244,5 @@ def test_verify_plan_needs_something_to_compare(served: Path, fake_polygraphy: A
     nothing = plan_verify.compare([], [], 0.25)
     with pytest.raises(PlanError, match="ONNX Runtime finds nothing in 0 images"):
         plan_verify.judge(served, nothing, 0.01)
-    with pytest.raises(PlanError, match=r"none\.jpg: "):
-        plan_verify.detect(lambda _: [], [Path("none.jpg")], 64, THRESHOLDS, 1)
+    with pytest.raises(ImagesError, match=r"none\.jpg: "):
+        plan_verify.run_images(lambda _: [], [Path("none.jpg")], 64, THRESHOLDS, batch=1)

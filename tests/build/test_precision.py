@@ -348,7 +348,8 @@ def test_sensitivity_bridges_all_blocks_but_one_with_modelopt(
     to_fp16(weights, plain, input_size=32)
     np.testing.assert_allclose(outputs(tmp_path / "bridged.onnx", 2), outputs(plain, 2), atol=2e-3)
     settings = Settings(32, ("thing",), 16, Thresholds(0.1, 0.7, 10, False))
-    blocks, left = sensitivity(weights, out, images=images[:4], settings=settings)
+    found = sensitivity(weights, out, images=images[:4], settings=settings)
+    blocks, left = found.blocks, found.left
     assert [block.name for block in blocks] == ["body"]
     assert blocks[0].nodes == made.heavy_nodes["int8"]
     assert blocks[0].pattern == "/body/.*"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tridet import ServerUnreachable
+from tridet.channel import target_from_url
 
 
 def steps_of(url: str, model: str) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def steps_of(url: str, model: str) -> dict[str, Any]:
     from tritonclient.utils import InferenceServerException
 
     try:
-        with InferenceServerClient(url) as client:
+        with InferenceServerClient(target_from_url(url)) as client:
 
             def config(name: str) -> dict[str, Any]:
                 answer: dict[str, Any] = client.get_model_config(name, as_json=True)["config"]

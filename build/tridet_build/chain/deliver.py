@@ -22,11 +22,11 @@ from tridet_build.chain.record import (
     write_record,
 )
 from tridet_build.chain.stages import Stages
+from tridet_build.datasets.images import Usable, find_images, left_out, shuffled, usable
 from tridet_build.errors import PlanError, RecordError
 from tridet_build.files import write_atomically
 from tridet_build.gate.detections import settings_of
 from tridet_build.hashes import sha256_of
-from tridet_build.images import Usable, find_images, shuffled, usable
 from tridet_build.manifest.manifest import Manifest
 from tridet_build.plan import machine
 from tridet_build.plan.compile import build_plan
@@ -195,13 +195,11 @@ def _images(manifest: Manifest, stages: Stages) -> Usable:
     if folder is None or not folder.is_dir():
         return Usable((), (), ())
     images = shuffled(find_images(folder))
-    return usable(
-        images,
-        "verification",
-        most=_VERIFIED_IMAGES,
-        max_pixels=manifest.limits.max_pixels,
-        say=stages.say,
-    )
+    most = manifest.limits.max_pixels
+    chosen = usable(images, "verification", most=_VERIFIED_IMAGES, max_pixels=most)
+    for line in left_out("verification", chosen.unreadable):
+        stages.say(line)
+    return chosen
 
 
 def _record(

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from tridet_build.chain.record import Calibration, File, Gate, record_file
 from tridet_build.chain.stages import Done, Stages
+from tridet_build.datasets.images import find_images, left_out
+from tridet_build.datasets.truth import labels_sha256
 from tridet_build.errors import GateError, PrecisionError
 from tridet_build.gate.detections import settings_of
-from tridet_build.gate.judge import gate
+from tridet_build.gate.judge import GateFailedError, gate
 from tridet_build.gate.report import POINTS, GateReport, Limits, limits_of
 from tridet_build.hashes import sha256_of, sha256_of_all
-from tridet_build.images import find_images
 from tridet_build.manifest.manifest import Manifest
 from tridet_build.onnx.export import export_onnx
 from tridet_build.onnx.file import read_onnx
@@ -161,9 +162,10 @@ def _convert(manifest: Manifest, out: Path, stages: Stages, progress: Progress |
             minimum=calibration.minimum,
             max_pixels=manifest.limits.max_pixels,
             progress=progress and progress("calibration"),
-            say=stages.say,
         )
         used = report.calibration or {}
+        for line in left_out("calibration", used["unreadable"]):
+            stages.say(line)
         return {
             "calibration": {
                 "sha256": used["images_sha256"],
@@ -199,36 +201,38 @@ def _gate(
     out = stages.folder / f"gate-{precision}"
     settings = settings_of(manifest)
 
+    def say_left_out(report: GateReport) -> None:
+        for line in left_out("gate", report.unreadable):
+            stages.say(line)
+
     def make() -> dict[str, object]:
-        report = gate(
-            manifest.weights,
-            variant,
-            precision=precision,
-            images=images,
-            settings=settings,
-            labels=wished.labels,
-            limits=limits,
-            out=out,
-            progress=progress and progress("gate"),
-            say=stages.say,
-        )
+        try:
+            report = gate(
+                manifest.weights,
+                variant,
+                precision=precision,
+                images=images,
+                settings=settings,
+                labels=wished.labels,
+                limits=limits,
+                out=out,
+                progress=progress and progress("gate"),
+            )
+        except GateFailedError as error:
+            say_left_out(error.report)
+            raise
+        say_left_out(report)
         return asdict(_verdict(report, limits))
 
     inputs = {
         "fp32": sha256_of(manifest.weights),
         "variant": sha256_of(variant),
         "images": sha256_of_all(images),
-        "labels": _labels_key(wished.labels),
+        "labels": labels_sha256(images, wished.labels),
         "limits": asdict(limits),
         "settings": asdict(settings),
     }
     return stages.run(out.name, inputs, out / "gate.json", make)
-
-
-def _labels_key(labels: Path | None) -> str | None:
-    if labels is None:
-        return None
-    return sha256_of(labels) if labels.is_file() else sha256_of_all(labels.rglob("*.txt"))
 
 
 def _verdict(report: GateReport, limits: Limits) -> Gate:

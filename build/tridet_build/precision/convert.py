@@ -25,10 +25,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from tridet_build.datasets.images import MAX_PIXELS, Usable
 from tridet_build.errors import PrecisionError, first_line
 from tridet_build.files import write_atomically
 from tridet_build.hashes import sha256_of
-from tridet_build.images import MAX_PIXELS, Usable
 from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.axes import fix_size, infer_shapes
 from tridet_build.onnx.file import read_onnx
@@ -129,7 +129,6 @@ def to_int8(
     minimum: int = calibration.MINIMUM,
     max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
-    say: Callable[[str], None] | None = None,
 ) -> PrecisionReport:
     """Write the INT8 variant of a detector: Q/DQ pairs, and FP16 where there are none.
 
@@ -146,7 +145,6 @@ def to_int8(
         minimum: fewest usable images to go on with.
         max_pixels: largest accepted image, width times height.
         progress: called with (images done, images in all) while calibrating.
-        say: told in a line which images are left out.
 
     Raises:
         CalibrationError, ImagesError: too few images are asked for, or usable.
@@ -162,9 +160,7 @@ def to_int8(
     # What a pattern excludes is calibrated all the same, so that another one needs no new pass.
     never = sorted(head_tail(model) if HEAD_TAIL in exclude else tail)
     with clock.step("images"):
-        chosen = calibration.choose(
-            images, samples, minimum=minimum, max_pixels=max_pixels, say=say
-        )
+        chosen = calibration.choose(images, samples, minimum=minimum, max_pixels=max_pixels)
     settings = {
         "model": sha256_of(source),
         "images": sorted(chosen.sha256),
@@ -330,7 +326,7 @@ def _calibration_record(
         "images_sha256": chosen.digest,
         "samples_asked": asked,
         "samples": len(chosen.images),
-        "unreadable": len(chosen.unreadable),
+        "unreadable": list(chosen.unreadable),
         "method": settings["method"],
         "input_size": settings["input_size"],
         "from_cache": cached,

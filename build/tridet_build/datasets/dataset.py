@@ -9,13 +9,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from tridet_build.errors import DataError
+
 BoolArray = npt.NDArray[np.bool_]
 Float64Array = npt.NDArray[np.float64]
 Int32Array = npt.NDArray[np.int32]
-
-
-class DataError(ValueError):
-    """A data set that cannot be read at all; the message is one line for the user."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +77,8 @@ class Dataset:
     file: Path
     names: tuple[str, ...]
     splits: tuple[Split, ...]
+    faults: tuple[Fault, ...] = ()
+    """Of the data set, not of one of its splits."""
 
     def split(self, name: str | None) -> Split:
         """Return the split of this name; for None the test split, or val without one.

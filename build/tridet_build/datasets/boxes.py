@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ._types import Fault, Float64Array
+from tridet_build.datasets.dataset import Fault, Float64Array
 
 # Labels are rounded; an edge this far outside, as a share of the image's side, is no mistake.
 _ROUNDING = 0.005
@@ -22,27 +23,35 @@ class Row:
     class_id: int
     box: tuple[float, float, float, float]
     """x1, y1, x2, y2 as fractions of the image's sides."""
+    written: Hashable
+    """What two rows of the same object have in common."""
 
 
-def checked(file: Path, rows: list[Row], names: tuple[str, ...]) -> tuple[list[int], list[Fault]]:
+def checked(
+    file: Path, rows: list[Row], names: tuple[str, ...], *, once: bool
+) -> tuple[list[int], list[Fault]]:
     """Return the indices of the rows that are usable, and what is wrong with the others.
 
-    Of equal rows one is usable: Ultralytics, too, trains with one of them.
+    Args:
+        file: that the rows stand in.
+        rows: of one image.
+        names: of the classes.
+        once: whether an object that was written twice is one.
     """
     usable: list[int] = []
     faults: list[Fault] = []
-    seen: dict[tuple[object, ...], str] = {}
+    seen: dict[Hashable, str] = {}
     for index, row in enumerate(rows):
         kind, text = _error(row, names)
         if kind:
             faults.append(Fault("error", kind, file, f"{row.place}: {text}"))
             continue
-        key = (row.class_id, *np.round(row.box, 6))
-        if key in seen:
-            text = f"{row.place}: the same object as {seen[key]}"
+        if row.written in seen:
+            text = f"{row.place}: the same object as {seen[row.written]}"
             faults.append(Fault("warning", "duplicated label", file, text))
-            continue
-        seen[key] = row.place
+            if once:
+                continue
+        seen.setdefault(row.written, row.place)
         usable.append(index)
         beyond = max(-row.box[0], -row.box[1], row.box[2] - 1, row.box[3] - 1)
         if beyond > _ROUNDING:
@@ -65,3 +74,13 @@ def _error(row: Row, names: tuple[str, ...]) -> tuple[str, str]:
 def as_array(rows: list[Row]) -> Float64Array:
     """Return their boxes, float64 [n, 4] xyxy in fractions."""
     return np.array([row.box for row in rows], dtype=np.float64).reshape(-1, 4)
+
+
+def names_twice(file: Path, names: tuple[str, ...]) -> list[Fault]:
+    """Return a warning for each name that two classes share: models are matched by names."""
+    text = "expected one class of this name, got {} called {!r}"
+    return [
+        Fault("warning", "class name twice", file, text.format(names.count(name), name))
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]

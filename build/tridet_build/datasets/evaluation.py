@@ -6,18 +6,33 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from .truth import Pair
+from tridet_build.datasets.dataset import BoolArray, Float64Array
+from tridet_build.datasets.truth import Truth
+from tridet_build.errors import INSTALL, DataError
 
 AREAS = ("all", "small", "medium", "large")
 """COCO's: below 32 x 32 pixels, up to 96 x 96, and above."""
 
-Float64Array = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
+
+class Detections(Protocol):
+    """The n detections of one image."""
+
+    @property
+    def boxes(self) -> npt.NDArray[np.float32]:
+        """float32 [n, 4]: x1, y1, x2, y2 in pixels."""
+
+    @property
+    def scores(self) -> npt.NDArray[np.float32]:
+        """float32 [n]."""
+
+    @property
+    def class_ids(self) -> npt.NDArray[np.int32]:
+        """int32 [n]: of the model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,32 +84,47 @@ class Judgement:
         return float(known.mean()) if known.size else None
 
 
-def judge(pairs: Sequence[Pair], classes: int, max_det: int) -> Judgement:
-    """Evaluate ``pairs`` of a model with that many classes; at most ``max_det`` per image count."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+def judge(
+    truths: Sequence[Truth], detections: Sequence[Detections], classes: int, max_det: int
+) -> Judgement:
+    """Evaluate a run.
 
-    truth, found = COCO(), COCO()
+    Args:
+        truths: one per image.
+        detections: of the same images.
+        classes: how many the model has.
+        max_det: how many detections of an image count.
+
+    Raises:
+        DataError: pycocotools is missing.
+    """
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ImportError:
+        raise DataError(f"mAP needs pycocotools, which is missing: {INSTALL}") from None
+
+    target, found = COCO(), COCO()
     with contextlib.redirect_stdout(io.StringIO()):
-        truth.dataset = _dataset(pairs, classes, _truth_rows(pairs))
-        truth.createIndex()
+        target.dataset = _dataset(len(truths), classes, _truth_rows(truths))
+        target.createIndex()
         # As loadRes would, which however refuses an empty list.
-        found.dataset = _dataset(pairs, classes, _found_rows(pairs))
+        found.dataset = _dataset(len(truths), classes, _found_rows(detections))
         found.createIndex()
-        evaluation = COCOeval(truth, found, "bbox")
+        evaluation = COCOeval(target, found, "bbox")
         evaluation.params.maxDets = [max_det]
         evaluation.evaluate()
         evaluation.accumulate()
-    areas = np.concatenate([pair.areas[~pair.crowd] for pair in pairs])
+    areas = np.concatenate([truth.areas[~truth.crowd] for truth in truths])
     low_high = dict(zip(AREAS, evaluation.params.areaRng, strict=True))
-    per_class = len(AREAS) * len(pairs)
+    per_class = len(AREAS) * len(truths)
     return Judgement(
         precision=evaluation.eval["precision"][..., 0],
         recall=evaluation.eval["recall"][..., 0],
         truth={n: int(((areas >= lo) & (areas <= hi)).sum()) for n, (lo, hi) in low_high.items()},
         matches=[
             # evalImgs goes by class, then area, then image; the first area is all.
-            _matches(evaluation.evalImgs[start : start + len(pairs)], truth, found)
+            _matches(evaluation.evalImgs[start : start + len(truths)], target, found)
             for start in range(0, classes * per_class, per_class)
         ],
     )
@@ -110,7 +140,7 @@ def _matches(results: Sequence[Any], truth: Any, found: Any) -> Matches:
             continue
         counted = ~np.asarray(result["dtIgnore"][0], dtype=bool)
         hit = np.asarray(result["dtMatches"][0]) > 0
-        for column in np.flatnonzero(counted):
+        for column in np.flatnonzero(counted).tolist():
             scores.append(result["dtScores"][column])
             hits.append(bool(hit[column]))
             places.append((image, found.anns[result["dtIds"][column]]["row"]))
@@ -131,49 +161,47 @@ def _matches(results: Sequence[Any], truth: Any, found: Any) -> Matches:
     )
 
 
-def _dataset(
-    pairs: Sequence[Pair], classes: int, annotations: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _dataset(images: int, classes: int, annotations: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "info": {},
-        "images": [{"id": index} for index in range(len(pairs))],
+        "images": [{"id": index} for index in range(images)],
         "categories": [{"id": index} for index in range(classes)],
         "annotations": annotations,
     }
 
 
-def _truth_rows(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+def _truth_rows(truths: Sequence[Truth]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for image, pair in enumerate(pairs):
-        for row, (x, y, right, low) in enumerate(pair.boxes.tolist()):
+    for image, truth in enumerate(truths):
+        for row, (x, y, right, low) in enumerate(truth.boxes.tolist()):
             rows.append(
                 {
                     "id": len(rows) + 1,
                     "image_id": image,
                     "row": row,
-                    "category_id": int(pair.class_ids[row]),
+                    "category_id": int(truth.class_ids[row]),
                     "bbox": [x, y, right - x, low - y],
-                    "area": float(pair.areas[row]),
-                    "iscrowd": int(pair.crowd[row]),
+                    "area": float(truth.areas[row]),
+                    "iscrowd": int(truth.crowd[row]),
                 }
             )
     return rows
 
 
-def _found_rows(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+def _found_rows(detections: Sequence[Detections]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for image, pair in enumerate(pairs):
-        for row, (x, y, right, low) in enumerate(pair.found.boxes.tolist()):
+    for image, found in enumerate(detections):
+        for row, (x, y, right, low) in enumerate(found.boxes.tolist()):
             rows.append(
                 {
                     "id": len(rows) + 1,
                     "image_id": image,
                     "row": row,
-                    "category_id": int(pair.found.class_ids[row]),
+                    "category_id": int(found.class_ids[row]),
                     "bbox": [x, y, right - x, low - y],
                     "area": (right - x) * (low - y),
                     "iscrowd": 0,
-                    "score": float(pair.found.scores[row]),
+                    "score": float(found.scores[row]),
                 }
             )
     return rows

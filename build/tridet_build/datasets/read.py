@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ._types import DataError, Dataset
-from .coco import read_coco
-from .yolo import read_yolo
+from tridet_build.datasets.coco import FILE_NAMES, read_coco
+from tridet_build.datasets.dataset import Dataset
+from tridet_build.datasets.yolo import read_yolo
+from tridet_build.errors import DataError
 
-_IN_A_FOLDER = ("data.yaml", "annotations.json", "_annotations.coco.json")
+_IN_A_FOLDER = ("data.yaml", *FILE_NAMES)
 
 
 def read_dataset(path: Path, images: Path | None = None) -> Dataset:

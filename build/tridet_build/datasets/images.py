@@ -1,7 +1,8 @@
 """Real images, which detectors are calibrated, judged and verified on, as the server takes them."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,8 @@ Float32Array = npt.NDArray[np.float32]
 MAX_PIXELS: Final = 64_000_000
 """Default limit of one image, width times height; that of the manifest."""
 
-_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+"""Of the files that the server reads."""
 # A note names this many images and counts the others.
 _MOST_NAMED: Final = 5
 
@@ -45,23 +47,53 @@ class Usable:
         return hashlib.sha256("\n".join(sorted(self.sha256)).encode()).hexdigest()
 
 
+def files_under(folder: Path) -> Iterator[Path]:
+    """Yield the files under a folder that Ultralytics would find, in no particular order.
+
+    Links to folders are followed, as often as they lead to no circle; hidden files and folders are
+    left out (macOS, Jupyter and file managers leave copies of images there).
+    """
+    for place, folders, files in os.walk(folder, followlinks=True):
+        here = Path(place)
+        real = here.resolve()
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and (here / name).resolve() not in (real, *real.parents)
+        ]
+        yield from (here / name for name in files if not name.startswith("."))
+
+
+def images_under(folder: Path) -> list[Path]:
+    """Return the image files under a folder, sorted; a link to nowhere is one, and unreadable."""
+    return sorted(
+        path
+        for path in files_under(folder)
+        if path.suffix.lower() in SUFFIXES and (path.is_file() or path.is_symlink())
+    )
+
+
 def find_images(folder: Path) -> list[Path]:
-    """Return every image file under a folder, hidden ones left out.
+    """Return every image file under a folder; see :func:`images_under`.
 
     Raises:
         ImagesError: no such folder, or no image in it.
     """
     if not folder.is_dir():
         raise ImagesError(f"{folder}: expected a folder of images, found none")
-    images = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    images = images_under(folder)
     if not images:
-        expected = ", ".join(f"*{suffix}" for suffix in _SUFFIXES)
+        expected = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
         raise ImagesError(f"{folder}: expected images ({expected}), found none")
     return images
+
+
+def roots_of(images: Sequence[Path]) -> list[Path]:
+    """Return the folders, absolute, that hold all of some images; the one nearest to them first."""
+    if not images:
+        return []
+    nearest = Path(os.path.commonpath([image.absolute().parent for image in images]))
+    return [nearest, *nearest.parents]
 
 
 def shuffled(images: Iterable[Path]) -> list[Path]:
@@ -83,7 +115,6 @@ def usable(
     minimum: int = 1,
     most: int | None = None,
     max_pixels: int = MAX_PIXELS,
-    say: Callable[[str], None] | None = None,
 ) -> Usable:
     """Leave out the images that the server would refuse; the others keep their order.
 
@@ -93,7 +124,6 @@ def usable(
         minimum: fewest usable images to go on with.
         most: look no further once so many are found; None takes all.
         max_pixels: largest accepted width times height.
-        say: told in a line what was left out, if anything was.
 
     Raises:
         ImagesError: fewer than ``minimum`` images are usable.
@@ -117,16 +147,22 @@ def usable(
         if unreadable:
             message += f"; the first of {len(unreadable)} unreadable ones is {unreadable[0]}"
         raise ImagesError(message)
-    if unreadable and say:
-        say(f"note: {purpose}: {_left_out(unreadable)}")
     return Usable(tuple(chosen), tuple(hashes), tuple(unreadable))
 
 
-def _left_out(unreadable: Sequence[str]) -> str:
+def left_out(purpose: str, unreadable: Sequence[str]) -> list[str]:
+    """Return a line for the user on the images that were left out; none if there are none.
+
+    Args:
+        purpose: what the images were for.
+        unreadable: see ``Usable``.
+    """
+    if not unreadable:
+        return []
     more = len(unreadable) - _MOST_NAMED
     named = "; ".join(unreadable[:_MOST_NAMED])
     others = f"; and {more} more" if more > 0 else ""
-    return f"{len(unreadable)} images cannot be read, left out: {named}{others}"
+    return [f"note: {purpose}: {len(unreadable)} images cannot be read, left out: {named}{others}"]
 
 
 def letterboxed(

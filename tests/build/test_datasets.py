@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detection_data import DataError, read_dataset
 from labelled_images import NAMES, write_picture, write_yolo
+from tridet_build.datasets.read import read_dataset
+from tridet_build.errors import DataError
 
 
 def write_coco(folder: Path, **changes: Any) -> Path:
