@@ -186,7 +186,7 @@ def _image(
         place = f"annotation {number} ({path.name})"
         try:
             x, y, w, h = map(float, note["bbox"])
-            area = float(note.get("area") or w * h)
+            area = float(w * h if note.get("area") is None else note["area"])
             in_crowd = bool(int(note.get("iscrowd") or 0))
             if not np.isfinite([x, y, w, h, area]).all():
                 raise ValueError

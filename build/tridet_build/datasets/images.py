@@ -2,13 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from tridet.cli.image_files import SUFFIXES, files_under, images_among
 from tridet.processing import contract
 from tridet.processing.decode import ImageError, decode
 from tridet.processing.letterbox import letterbox
@@ -21,8 +22,6 @@ Float32Array = npt.NDArray[np.float32]
 MAX_PIXELS: Final = 64_000_000
 """Default limit of one image, width times height; that of the manifest."""
 
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-"""Of the files that the server reads."""
 # A note names this many images and counts the others.
 _MOST_NAMED: Final = 5
 
@@ -47,41 +46,15 @@ class Usable:
         return hashlib.sha256("\n".join(sorted(self.sha256)).encode()).hexdigest()
 
 
-def files_under(folder: Path) -> Iterator[Path]:
-    """Yield the files under a folder that Ultralytics would find, in no particular order.
-
-    Links to folders are followed, as often as they lead to no circle; hidden files and folders are
-    left out (macOS, Jupyter and file managers leave copies of images there).
-    """
-    for place, folders, files in os.walk(folder, followlinks=True):
-        here = Path(place)
-        real = here.resolve()
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and (here / name).resolve() not in (real, *real.parents)
-        ]
-        yield from (here / name for name in files if not name.startswith("."))
-
-
-def images_under(folder: Path) -> list[Path]:
-    """Return the image files under a folder, sorted; a link to nowhere is one, and unreadable."""
-    return sorted(
-        path
-        for path in files_under(folder)
-        if path.suffix.lower() in SUFFIXES and (path.is_file() or path.is_symlink())
-    )
-
-
 def find_images(folder: Path) -> list[Path]:
-    """Return every image file under a folder; see :func:`images_under`.
+    """Return every image file under a folder, as :func:`tridet.cli.image_files.files_under` does.
 
     Raises:
         ImagesError: no such folder, or no image in it.
     """
     if not folder.is_dir():
         raise ImagesError(f"{folder}: expected a folder of images, found none")
-    images = images_under(folder)
+    images = images_among(files_under(folder))
     if not images:
         expected = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
         raise ImagesError(f"{folder}: expected images ({expected}), found none")

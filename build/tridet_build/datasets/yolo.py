@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tridet.cli.image_files import SUFFIXES, files_under, images_among
 
 from tridet_build.datasets.boxes import Row, as_array, checked, names_twice
 from tridet_build.datasets.dataset import Dataset, Fault, LabelledImage, Split
-from tridet_build.datasets.images import SUFFIXES, files_under, images_under
 from tridet_build.errors import DataError
 
 SPLITS = ("train", "val", "test")
@@ -214,7 +214,7 @@ def _split(
         # The labels of a linked folder are where it really is.
         path = path.resolve()
         try:
-            files = _listed(path) if path.is_file() else images_under(path)
+            files = _listed(path) if path.is_file() else images_among(files_under(path))
         except (OSError, ValueError) as error:
             text = f"{name}: expected a list of images: {' '.join(str(error).split())}"
             faults.append(Fault("error", "unreadable list", path, text))
@@ -223,7 +223,7 @@ def _split(
             faults.append(Fault("error", "no images", file, f"{name}: no image in {path}"))
         images += [read_labels(image, labels_of(image), names, keypoints) for image in files]
         if path.is_dir():
-            faults += _unread(path)
+            faults += _not_read(path)
             faults += _orphans(path, files)
     return Split(name, tuple(images), tuple(faults))
 
@@ -235,10 +235,16 @@ def _listed(file: Path) -> list[Path]:
     return [here if here.is_file() or not there.is_file() else there for here, there in paths]
 
 
-def _unread(folder: Path) -> list[Fault]:
+def _not_read(folder: Path) -> list[Fault]:
+    """Return faults for what are no images here, but for Ultralytics."""
     text = f"Ultralytics trains with it, the server reads {', '.join(SUFFIXES)} alone"
-    found = (path for path in files_under(folder) if path.suffix.lower() in _UNREAD_SUFFIXES)
-    return [Fault("warning", "image of another format", path, text) for path in sorted(found)]
+    faults = []
+    for path in sorted(files_under(folder)):
+        if path.suffix.lower() in _UNREAD_SUFFIXES:
+            faults.append(Fault("warning", "image of another format", path, text))
+        elif path.suffix.lower() in SUFFIXES and not path.exists():
+            faults.append(Fault("error", "unreadable image", path, "a link to nowhere"))
+    return faults
 
 
 def _orphans(folder: Path, files: list[Path]) -> list[Fault]:
