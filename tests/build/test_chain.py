@@ -22,6 +22,7 @@ from tridet_build.chain import prepare as chain
 from tridet_build.chain.record import read_record
 from tridet_build.chain.stages import Stages
 from tridet_build.cli.main import cli
+from tridet_build.datasets.yolo import labels_of
 from tridet_build.errors import (
     BuildError,
     GateError,
@@ -30,6 +31,7 @@ from tridet_build.errors import (
     OnnxError,
     PrecisionError,
 )
+from tridet_build.gate.detections import detect, settings_of
 from tridet_build.gate.judge import GateFailedError
 from tridet_build.manifest.manifest import Manifest, load_manifest
 from tridet_build.onnx import serving_graph as graph
@@ -183,6 +185,18 @@ def in_precision(detector: Manifest, precision: Any, images: Path | None) -> Man
     )
 
 
+def detections_as_labels(manifest: Manifest, images: list[Path]) -> list[str]:
+    """Return what the detector finds in each image, as the lines of a YOLO label file."""
+    texts = []
+    for found in detect(manifest.weights, images, settings_of(manifest)):
+        seen = found.above(0.25)
+        low, high = seen.boxes[:, :2] / seen.size, seen.boxes[:, 2:] / seen.size
+        rows = np.column_stack([seen.class_ids, (low + high) / 2, high - low])
+        rows = rows[(rows[:, 3:] > 0).all(axis=1)]
+        texts.append("".join(f"{int(row[0])} {' '.join(map(str, row[1:]))}\n" for row in rows))
+    return texts
+
+
 def test_a_variant_is_made_and_proved_once(
     detector: Manifest, images: Path, tmp_path: Path, converters: list[str]
 ) -> None:
@@ -208,6 +222,37 @@ def test_a_variant_is_made_and_proved_once(
     chain.prepare(manifest, stages(tmp_path, said))
     assert converters == ["fp16", "fp16"]  # they also tell AutoCast which values are large
     assert said[-1] == "gate-fp16 …"
+
+
+def test_labels_beside_the_images_are_part_of_what_the_gate_depends_on(
+    detector: Manifest, images: Path, tmp_path: Path, converters: list[str]
+) -> None:
+    """Those of nothing that is there stop it; corrected ones are judged by."""
+    manifest = in_precision(detector, "fp16", images)
+    pictures = sorted(images.iterdir())
+    labels = [labels_of(path) for path in pictures]
+    labels[0].parent.mkdir()
+    for path in labels:
+        path.write_text("2 0.01 0.01 0.01 0.01\n")
+    with pytest.raises(GateFailedError, match="FP32 itself reaches"):
+        chain.prepare(manifest, stages(tmp_path))
+    for path, text in zip(labels, detections_as_labels(manifest, pictures), strict=True):
+        path.write_text(text)
+    said: list[str] = []
+    for _ in range(2):
+        ready = chain.prepare(manifest, stages(tmp_path, said))
+    assert [line for line in said if line.startswith("gate")] == [
+        "gate-fp16 …",
+        "gate-fp16: unchanged, skipped",
+    ]
+    assert "map50_lost_points" in ready.gates["precision"].figures
+    assert converters == ["fp16"]
+    # Without labels, too, it is another judgement.
+    for path in labels:
+        path.unlink()
+    ready = chain.prepare(manifest, stages(tmp_path, said))
+    assert said[-1] == "gate-fp16 …"
+    assert "map50_lost_points" not in ready.gates["precision"].figures
 
 
 def test_the_gate_stops_the_chain_every_time(

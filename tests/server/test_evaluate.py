@@ -158,6 +158,15 @@ def test_an_image_that_cannot_be_read(stub_server: LocalServer, tmp_path: Path) 
     assert not (tmp_path / "small" / "report.html").exists()
 
 
+def test_the_scheme_of_the_address_is_that_of_the_command_line(
+    stub_server: LocalServer, tmp_path: Path
+) -> None:
+    data = write_yolo(tmp_path / "data", {"val": ["0 0.5 0.5 0.5 0.5\n"]})
+    options = ["--url", f"grpc://{stub_server.grpc_url}", "--model", "small"]
+    done = run([str(data), *options, "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+
+
 def test_no_server_and_no_model(stub_server: LocalServer, tmp_path: Path) -> None:
     data = write_yolo(tmp_path / "data", {"test": ["0 0.5 0.5 0.5 0.5\n"]})
     done = run([str(data), "--url", stub_server.grpc_url, "--model", "gone"])
