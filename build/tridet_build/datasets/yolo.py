@@ -57,6 +57,21 @@ def labels_of(image: Path) -> Path:
     return place.with_suffix(".txt")
 
 
+def images_at(path: Path) -> list[Path]:
+    """Return the images of a split: all under a folder, or those in a list, one path a line.
+
+    A list's paths are relative to where it lies or else, as for Ultralytics, to where we are.
+
+    Raises:
+        OSError, ValueError: no list can be read.
+    """
+    if path.is_dir():
+        return images_among(files_under(path))
+    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
+    paths = [(path.parent / line, Path(line)) for line in lines if line]
+    return [here if here.is_file() or not there.is_file() else there for here, there in paths]
+
+
 def read_labels(
     image: Path, file: Path, names: tuple[str, ...], keypoint_columns: int = 0
 ) -> LabelledImage:
@@ -214,7 +229,7 @@ def _split(
         # The labels of a linked folder are where it really is.
         path = path.resolve()
         try:
-            files = _listed(path) if path.is_file() else images_among(files_under(path))
+            files = images_at(path)
         except (OSError, ValueError) as error:
             text = f"{name}: expected a list of images: {' '.join(str(error).split())}"
             faults.append(Fault("error", "unreadable list", path, text))
@@ -226,13 +241,6 @@ def _split(
             faults += _not_read(path)
             faults += _orphans(path, files)
     return Split(name, tuple(images), tuple(faults))
-
-
-def _listed(file: Path) -> list[Path]:
-    """Return the images of a list; as Ultralytics, from where we are if they are not beside it."""
-    lines = (line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines())
-    paths = [(file.parent / line, Path(line)) for line in lines if line]
-    return [here if here.is_file() or not there.is_file() else there for here, there in paths]
 
 
 def _not_read(folder: Path) -> list[Fault]:
