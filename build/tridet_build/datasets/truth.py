@@ -45,9 +45,9 @@ def find_labels(images: Sequence[Path], labels: Path | None = None) -> Path | li
 
     Args:
         images: image files.
-        labels: a COCO file, or a folder of YOLO labels with the sub-folders of the images; None
-            looks for both where they usually lie: a COCO file in the images' folder, or text files
-            where Ultralytics has them.
+        labels: a COCO file, or a folder that holds one, or YOLO labels in the sub-folders of the
+            images; None looks for both where they usually lie: a COCO file in the images' folder,
+            or text files where Ultralytics has them.
 
     Returns:
         The COCO file; or a YOLO file for each image, which need not exist; None if there are none.
@@ -56,17 +56,16 @@ def find_labels(images: Sequence[Path], labels: Path | None = None) -> Path | li
         DataError: ``labels`` is neither.
     """
     roots = roots_of(images)
+    if labels and labels.is_file():
+        return labels
+    if labels and not labels.is_dir():
+        raise DataError(f"{labels}: expected a COCO file or a folder of labels, found none")
+    coco = [(labels or roots[0]) / name for name in FILE_NAMES if roots]
+    if found := [file for file in coco if file.is_file()]:
+        return found[0]
     if labels is None:
-        coco = [root / name for root in roots[:1] for name in FILE_NAMES]
-        found = [file for file in coco if file.is_file()]
-        if found:
-            return found[0]
         beside = [labels_of(image) for image in images]
         return beside if any(file.is_file() for file in beside) else None
-    if labels.is_file():
-        return labels
-    if not labels.is_dir():
-        raise DataError(f"{labels}: expected a COCO file or a folder of YOLO labels, found none")
     # The folder of the images is the one below which most of them have labels.
     places = [
         [(labels / image.absolute().relative_to(root)).with_suffix(".txt") for image in images]

@@ -135,13 +135,15 @@ def _row(file: Path, place: str, columns: list[str]) -> Row | Fault:
     else:
         x, y, w, h = values[1:]
         x1, y1, x2, y2 = x - w / 2, y - h / 2, x + w / 2, y + h / 2
-    # float32, as Ultralytics has them: the same verdict at the very edge.
-    least, most = np.float32(min(x, y)), np.float32(max(x, y, w, h))
+    # float32, as Ultralytics has them: the same verdict at the very edge, the same rows twice.
+    with np.errstate(over="ignore"):
+        least, most = np.float32(min(x, y)), np.float32(max(x, y, w, h))
+        written = tuple(map(np.float32, values))
     if least < -_TOLERANCE or min(w, h) < 0 or most > 1 + _TOLERANCE:
         outside = max(x, y, w, h) if most > 1 + _TOLERANCE else min(x, y, w, h)
         text = f"{place}: expected fractions from 0 to 1, got {outside}"
         return Fault("error", "box out of range", file, text)
-    return Row(place, int(values[0]), (x1, y1, x2, y2), tuple(map(np.float32, values)))
+    return Row(place, int(values[0]), (x1, y1, x2, y2), written)
 
 
 def _settings(file: Path) -> dict[str, Any]:

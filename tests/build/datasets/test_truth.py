@@ -45,7 +45,7 @@ def test_labels_anywhere(images: list[Path], tmp_path: Path) -> None:
     assert find_labels(images) is None
     assert labels_of_images(images, NAMES) is None
     assert classes(images, tmp_path / "elsewhere") == [[0], [1], []]
-    with pytest.raises(DataError, match="expected a COCO file or a folder of YOLO labels"):
+    with pytest.raises(DataError, match="expected a COCO file or a folder of labels, found none"):
         find_labels(images, tmp_path / "nowhere")
 
 
@@ -71,6 +71,7 @@ def test_a_coco_file_in_the_folder_of_the_images_is_found(images: list[Path]) ->
     (root / "annotations.json").write_text(json.dumps(content))
     assert find_labels(images) == root / "annotations.json"
     assert classes(images) == [[], [0], []]
+    assert classes(images, root) == [[], [0], []]
     content["images"] = content["images"][1:]
     (root / "annotations.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"expected an entry of .*images/1\.png, found none"):
