@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from stub_onnx import write_stub
-from tridet_build.datasets.images import find_images, left_out, letterboxed, shuffled, usable
+from tridet_build.datasets.images import letterboxed, shuffled
 from tridet_build.errors import CalibrationError, ImagesError
 from tridet_build.onnx.serving_graph import serving_graph
 from tridet_build.precision.calibration import (
@@ -57,19 +57,6 @@ def test_planes_are_rgb_from_0_to_1() -> None:
     assert not planes[0, :2].any()
 
 
-def test_finds_images_in_subfolders_but_no_hidden_ones(tmp_path: Path) -> None:
-    (deep,) = write_images(tmp_path / "a" / "b", 1)
-    (tmp_path / "notes.txt").write_text("no image")
-    (tmp_path / ".half.png").write_bytes(b"")
-    assert find_images(tmp_path) == [deep]
-
-
-@pytest.mark.parametrize(("folder", "complaint"), [("", "expected images"), ("no", "a folder of")])
-def test_a_folder_without_images_is_refused(tmp_path: Path, folder: str, complaint: str) -> None:
-    with pytest.raises(ImagesError, match=complaint):
-        find_images(tmp_path / folder)
-
-
 def test_a_smaller_choice_is_a_part_of_every_larger_one(tmp_path: Path) -> None:
     images = write_images(tmp_path, 12)
     few = choose(images, 4, minimum=2)
@@ -78,11 +65,6 @@ def test_a_smaller_choice_is_a_part_of_every_larger_one(tmp_path: Path) -> None:
     assert many.sha256[:4] == few.sha256
     assert list(many.images) != images[:9]
     assert few.digest != many.digest
-
-
-def test_the_order_hangs_on_names_alone(tmp_path: Path) -> None:
-    names = [path.name for path in shuffled(write_images(tmp_path / "here", 8))]
-    assert names == [path.name for path in shuffled(write_images(tmp_path / "there", 8))]
 
 
 def test_unreadable_images_are_counted_and_replaced(tmp_path: Path) -> None:
@@ -108,20 +90,6 @@ def test_too_few_usable_images_stop_with_both_numbers(tmp_path: Path) -> None:
     assert "\n" not in message
     with pytest.raises(CalibrationError, match="samples: expected 32 or more, got 8"):
         choose(images, 8)
-
-
-def test_what_is_left_out_is_said_by_name_the_first_few_of_many(tmp_path: Path) -> None:
-    images = write_images(tmp_path, 9)
-    for path in images[1:8]:
-        path.write_bytes(b"half")
-    chosen = usable(images, "gate")
-    assert chosen.images == (images[0], images[8])
-    (line,) = left_out("gate", chosen.unreadable)
-    assert line.startswith(f"note: gate: 7 images cannot be read, left out: {images[1]}: ")
-    assert line.endswith("; and 2 more")
-    assert [str(path) in line for path in images[1:8]] == [True] * 5 + [False] * 2
-    # The first image will do: the others are not looked at.
-    assert left_out("gate", usable(images, "gate", most=1).unreadable) == []
 
 
 def test_reader_feeds_one_image_a_time_and_can_begin_anew(tmp_path: Path) -> None:
