@@ -16,10 +16,12 @@ from pathlib import Path
 
 import click
 from dataset_checks import Checked, check, check_page, json_text, rich_tables, scan
-from detection_data import DataError, Dataset, read_dataset
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tridet.files import write_bytes
+from tridet_build.datasets.dataset import Dataset
+from tridet_build.datasets.read import read_dataset
+from tridet_build.errors import DataError
 
 _PATH = click.Path(path_type=Path)
 
@@ -78,7 +80,8 @@ def _joined(datasets: list[Dataset]) -> Dataset:
             for dataset in datasets
             for split in dataset.splits
         ]
-    return Dataset(first.file, first.names, tuple(splits))
+    faults = tuple(fault for dataset in datasets for fault in dataset.faults)
+    return Dataset(first.file, first.names, tuple(splits), faults)
 
 
 def _check(dataset: Dataset, imgsz: int, workers: int | None) -> Checked:

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from detection_data import DataError, read_dataset
 from evaluation import (
     REPORT_NAME,
     EvaluationError,
@@ -34,6 +33,8 @@ from serve import LocalServer, ServeError
 from tridet import Detector, TridetError
 from tridet.processing.contract import ENCODED_SUFFIX
 from tridet.transports import TRANSPORTS
+from tridet_build.datasets.read import read_dataset
+from tridet_build.errors import DataError
 
 _PATH = click.Path(path_type=Path)
 _WIDTH_IN_A_FILE = 120

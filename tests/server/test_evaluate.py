@@ -11,11 +11,11 @@ import evaluate as command
 import evaluation
 import pytest
 from click.testing import CliRunner
-from detection_data import read_dataset
 from labelled_images import write_yolo
 from self_contained import check_self_contained
 from serve import LocalServer
 from tridet import Detections, Detector
+from tridet_build.datasets.read import read_dataset
 from tridet_build.manifest.manifest import load_manifest
 from tridet_build.repository.render import write
 
@@ -156,6 +156,15 @@ def test_an_image_that_cannot_be_read(stub_server: LocalServer, tmp_path: Path) 
     assert done.exit_code == 1
     assert "test1.png: " in done.stderr
     assert not (tmp_path / "small" / "report.html").exists()
+
+
+def test_the_scheme_of_the_address_is_that_of_the_command_line(
+    stub_server: LocalServer, tmp_path: Path
+) -> None:
+    data = write_yolo(tmp_path / "data", {"val": ["0 0.5 0.5 0.5 0.5\n"]})
+    options = ["--url", f"grpc://{stub_server.grpc_url}", "--model", "small"]
+    done = run([str(data), *options, "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
 
 
 def test_no_server_and_no_model(stub_server: LocalServer, tmp_path: Path) -> None:

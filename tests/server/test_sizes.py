@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from fake_triton import run_cli
+from reference_pipeline import expected, frame
 from serve import LocalServer
 from stub_onnx import write_detector, write_dynamic_detector
-from test_contract import expected, frame
 from tridet import Detector, InvalidInput
 from tridet.processing import contract
 from tridet.processing.parameters import NmsParameters

@@ -29,13 +29,13 @@ import onnx
 from rich.console import Console
 from tridet.processing.parameters import NmsParameters
 from tridet.versions import installed_versions
+from tridet_build.datasets.images import find_images
+from tridet_build.datasets.truth import labels_of_images
 from tridet_build.errors import BuildError
 from tridet_build.gate import judge as gates
 from tridet_build.gate.detections import Found, Settings, detect, session
 from tridet_build.gate.report import GateReport
-from tridet_build.gate.truth import find_labels, load_truth, mean_average_precision
-from tridet_build.images import find_images
-from tridet_build.manifest.manifest import Manifest, load_manifest
+from tridet_build.manifest.manifest import Calibration, Manifest, load_manifest
 from tridet_build.onnx.serving_graph import serving_graph
 from tridet_build.precision.calibration import planes_from_canvases
 from tridet_build.precision.convert import PrecisionReport, to_fp16, to_int8
@@ -151,8 +151,7 @@ def _int8(
         out,
         images=images,
         input_size=manifest.input_size,
-        samples=samples,
-        method=method,
+        settings=Calibration(samples=samples, method=method),
         cache=args.out / "cache",
         progress=_progress(f"{method} {samples}"),
     )
@@ -353,16 +352,17 @@ def _curve(
 ) -> list[str]:
     seen = before[: args.curve_boards]
     boards = [found.image for found in seen]
-    truth = load_truth(_labels(boards), seen, settings.labels)
-    most = settings.thresholds.max_det
-    reference = mean_average_precision(seen, truth, most)
+    labelled = labels_of_images(boards, settings.labels)
+    if labelled is None:
+        raise BuildError(f"{boards[0].parent}: expected labels of these boards, found none")
+    reference = gates.scores_of(seen, labelled, settings)
     rows = [["FP32", "-", *_maps(reference, None), "-"]]
     for method in args.curve_methods:
         for samples in args.curve:
             out = args.out / f"{manifest.name}.{method}.{samples}.onnx"
             report = _int8(args, manifest, calibration, samples, method, out)
             found = detect(out, boards, settings, progress=_progress(f"{method} {samples}"))
-            scores = mean_average_precision(found, truth, most)
+            scores = gates.scores_of(found, labelled, settings)
             record = report.calibration or {}
             cached = " (cached scales)" if record.get("from_cache") else ""
             row = [f"INT8, {method}", str(record.get("samples"))]
@@ -372,13 +372,6 @@ def _curve(
             print("| " + " | ".join(rows[-1]) + " |", file=sys.stderr, flush=True)
     header = [f"{len(seen)} boards", "calibration images", "mAP50", "mAP50-95", "seconds to build"]
     return _markdown(header, rows)
-
-
-def _labels(boards: Sequence[Path]) -> Path:
-    found = find_labels(boards)
-    if found is None:
-        raise BuildError(f"{boards[0].parent}: expected labels of these boards, found none")
-    return found
 
 
 def _heading(arguments: Sequence[str]) -> str:
