@@ -110,7 +110,7 @@ def _matches(results: Sequence[Any], truth: Any, found: Any) -> Matches:
             continue
         counted = ~np.asarray(result["dtIgnore"][0], dtype=bool)
         hit = np.asarray(result["dtMatches"][0]) > 0
-        for column in np.flatnonzero(counted):
+        for column in np.flatnonzero(counted).tolist():
             scores.append(result["dtScores"][column])
             hits.append(bool(hit[column]))
             places.append((image, found.anns[result["dtIds"][column]]["row"]))

@@ -31,7 +31,6 @@ from bench_pipelines.repository import write_repository
 from bench_pipelines.summary import CaseSummary, RealSummary, Target, real_target, targets
 from bench_pipelines.tables import (
     LEGEND,
-    Table,
     preamble,
     real_table,
     round_trip_tables,
@@ -42,6 +41,7 @@ from rich.console import Console
 from serve import LocalServer, ServeError
 from tridet.cli.options import positive_integers, some_of
 from tridet_bench.machine import OtherLoad, this_machine
+from tridet_bench.table import Table
 
 _ROOT = Path(__file__).resolve().parents[2]
 _DEFAULT_MODEL = Path("models/pcb")

@@ -199,10 +199,11 @@ def main(
     try:
         busy = busy_cores(1.0)
         runtimes: dict[str, Infer] = {}
-        for package, extra, load in (
-            ("ultralytics", "build", lambda: torch_runtimes(weights)),
-            ("onnxruntime", "server", lambda: onnx_runtimes(onnx)),
-        ):
+        loaders: dict[tuple[str, str], Callable[[], dict[str, Infer]]] = {
+            ("ultralytics", "build"): lambda: torch_runtimes(weights),
+            ("onnxruntime", "server"): lambda: onnx_runtimes(onnx),
+        }
+        for (package, extra), load in loaders.items():
             if importlib.util.find_spec(package):
                 runtimes |= load()
             else:

@@ -140,7 +140,8 @@ def _print_rows(
     console = Console(file=sys.stderr)
     for content, truth in track(pictures, name, total=boards, console=console):
         objects += len(truth)
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        image = np.asarray(decoded, np.uint8)
         for way, options in ways.items():
             began = time.perf_counter()
             detections = detector(image, **options)
