@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from local_triton import LocalServer, ServeError
 from rich.console import Console
-from serve import LocalServer, ServeError
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = Path("models/pcb/samples")

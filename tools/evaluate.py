@@ -28,9 +28,9 @@ from evaluation import (
     read_results,
     tables,
 )
+from local_triton import LocalServer, ServeError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from serve import LocalServer, ServeError
 from tridet import Detector, TridetError
 from tridet.processing.contract import ENCODED_SUFFIX
 from tridet.transports import TRANSPORTS

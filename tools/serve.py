@@ -2,11 +2,7 @@
 
     python tools/serve.py [--repository model_repository] [--grpc-port 8001] ...
 
-The server is the one in the PyPI wheel nvidia-pytriton. Python code starts it with `LocalServer`:
-
-    from serve import LocalServer
-    with LocalServer("model_repository") as server:
-        ...  # server.grpc_url
+The server is the one in the PyPI wheel nvidia-pytriton, run by `local_triton.LocalServer`.
 """
 
 from __future__ import annotations
@@ -19,27 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 import click
-from local_triton import (
-    InstallationError,
-    LocalServer,
-    ModelLoadError,
-    NotReadyError,
-    PortTakenError,
-    RepositoryError,
-    ServeError,
-    ServerExitedError,
-)
-
-__all__ = [
-    "InstallationError",
-    "LocalServer",
-    "ModelLoadError",
-    "NotReadyError",
-    "PortTakenError",
-    "RepositoryError",
-    "ServeError",
-    "ServerExitedError",
-]
+from local_triton import LocalServer, ServeError, ServerExitedError
 
 _REPOSITORY = Path(__file__).resolve().parents[1] / "model_repository"
 _DEFAULT_GRPC_PORT = 8001

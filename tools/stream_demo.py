@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from demo import BIN, ROOT, console, run, step
+from local_triton import LocalServer, ServeError
 from page_screenshot import PageError, screenshot
 from rtsp_cameras import CamerasError, RtspCameras
-from serve import LocalServer, ServeError
 
 OUT = Path("out/stream-demo")
 CAMERAS = 2

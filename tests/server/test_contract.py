@@ -10,8 +10,8 @@ import numpy as np
 import onnxruntime
 import pytest
 import tritonclient.grpc as triton
+from local_triton import LocalServer
 from PIL import Image
-from serve import LocalServer
 from stub_onnx import write_stub
 from tridet.processing import contract
 from tridet.processing.decode import decode

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 from detection_data import read_dataset
 from labelled_images import write_yolo
+from local_triton import LocalServer
 from self_contained import check_self_contained
-from serve import LocalServer
 from tridet import Detections, Detector
 from tridet_build.manifest.manifest import load_manifest
 from tridet_build.repository.render import write

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from serve import LocalServer
+from local_triton import LocalServer
 from stub_onnx import write_detector
 from tridet import Detector, Overloaded
 from tridet.processing import contract

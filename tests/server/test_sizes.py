@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from fake_triton import run_cli
-from serve import LocalServer
+from local_triton import LocalServer
 from stub_onnx import write_detector, write_dynamic_detector
 from test_contract import expected, frame
 from tridet import Detector, InvalidInput

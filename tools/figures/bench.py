@@ -37,8 +37,8 @@ from bench_pipelines.tables import (
     step_table,
     target_table,
 )
+from local_triton import LocalServer, ServeError
 from rich.console import Console
-from serve import LocalServer, ServeError
 from tridet.cli.options import positive_integers, some_of
 from tridet_bench.machine import OtherLoad, this_machine
 from tridet_bench.table import Table

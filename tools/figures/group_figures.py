@@ -23,8 +23,8 @@ import click
 import numpy as np
 import onnx
 from bench_pipelines.frames import SIZES, frames
+from local_triton import LocalServer
 from onnx import numpy_helper
-from serve import LocalServer
 from tridet import Detections, Detector, Transport
 from tridet.transports import TRANSPORTS
 from tridet_build.manifest.groups import Group

@@ -28,10 +28,10 @@ import click
 import numpy as np
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
 from bench_pipelines.repository import TRIDET, write_repository
+from local_triton import LocalServer
 from rich.console import Console
 from rich.table import Table
 from rtsp_cameras import CamerasError, RtspCameras
-from serve import LocalServer
 
 _MAIN = [sys.executable, "-c", "from tridet.cli.main import main; main()"]
 _REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"

@@ -27,10 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an
 import click
 import numpy as np
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
+from local_triton import LocalServer, ServeError
 from rich.console import Console
 from rich.table import Table
 from rtsp_cameras import CamerasError, RtspCameras, read_counter
-from serve import LocalServer, ServeError
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "models" / "pcb" / "pcb.onnx"

@@ -26,10 +26,10 @@ import click
 import cv2
 import numpy as np
 import numpy.typing as npt
+from local_triton import LocalServer
 from pcb_boards import draw_board
 from rich.console import Console
 from rich.progress import track
-from serve import LocalServer
 from tridet import Detections, Detector
 from tridet_build.manifest.manifest import load_manifest
 from tridet_build.repository.render import write

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from serve import LocalServer
+from local_triton import LocalServer
 from tridet.server_info import ServerInfo, Snapshot, difference
 
 from bench_pipelines.clients import DETECTORS, PIPELINES, STEPS
