@@ -78,6 +78,7 @@ def saturate(
         best.batches,
         wall_s=best.wall_s,
         rate=(knee.failed or knee.sustained).offered,
+        limit_ms=knee.limit_ms,
         cores=cores,
     )
     return Saturation(way, knee, advice)
