@@ -113,7 +113,7 @@ def _draw_curve(axes: Axes, saturation: Saturation) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("offered, frames/s (Poisson arrivals)")
     axes.set_ylabel("latency, ms")
-    axes.set_title(f"Until saturation: {saturation.way.label}", loc="left")
+    axes.set_title(f"Until saturation: {saturation.workload.label}", loc="left")
     axes.legend(frameon=False, fontsize=8)
     _tidy(axes)
 

@@ -90,12 +90,12 @@ def sentences(saturation: Saturation) -> list[str]:
     lines = []
     if knee.sustained is None:
         lines.append(
-            f"{saturation.way.label}: no rate was served with p99 under {knee.limit_ms:.1f} ms: "
-            f"{_REASONS[knee.reason]}"
+            f"{saturation.workload.label}: no rate was served with p99 under "
+            f"{knee.limit_ms:.1f} ms: {_REASONS[knee.reason]}"
         )
     else:
         lines.append(
-            f"{saturation.way.label}: sustains {knee.sustained.offered:.4g} frames/s "
+            f"{saturation.workload.label}: sustains {knee.sustained.offered:.4g} frames/s "
             f"(p99 {number(knee.sustained.p99_ms, 1)} ms, limit {knee.limit_ms:.1f} ms)"
         )
     if knee.sustained is not None and knee.failed is not None:

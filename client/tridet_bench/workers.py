@@ -12,7 +12,7 @@ from tridet.exceptions import TridetError
 
 from tridet_bench.loops import Load
 from tridet_bench.samples import Samples, merged
-from tridet_bench.worker import Phase, PhaseResult, Target, Way, serve
+from tridet_bench.worker import Phase, PhaseResult, Target, Workload, serve
 
 _HEAD_START_S = 0.05
 _STOP_TIMEOUT_S = 3.0
@@ -46,22 +46,22 @@ class Workers:
             self._pipes.append(pipe)
             self._processes.append(process)
 
-    def get_ready(self, way: Way) -> None:
+    def get_ready(self, workload: Workload) -> None:
         """Connect, make the frames, and have each of them answered once.
 
         Raises:
             TridetError: what the server or the frames make impossible.
         """
-        self._ask([way] * len(self._pipes))
+        self._ask([workload] * len(self._pipes))
 
-    def run(self, way: Way, load: Load, duration_s: float) -> Run:
-        """Put ``load`` on the server and wait for the last answer; the way must be ready."""
+    def run(self, workload: Workload, load: Load, duration_s: float) -> Run:
+        """Put ``load`` on the server and wait for the last answer; the workload must be ready."""
         start_s = time.monotonic() + _HEAD_START_S
         parts = len(self._pipes)
         phases = []
         for part in range(parts):
             self._seed += 1
-            phases.append(Phase(way, load.share(part, parts), start_s, duration_s, self._seed))
+            phases.append(Phase(workload, load.share(part, parts), start_s, duration_s, self._seed))
         results: list[PhaseResult] = self._ask(phases)
         samples = merged([result.samples for result in results])
         end_s = max(result.end_s for result in results)

@@ -8,13 +8,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tridet_bench.latency import histogram_of, latency_of, percentile_ms
+from tridet_bench.latency import histogram_of, latency_of, percentile, percentile_ms
 
 
 def test_percentiles_of_known_numbers():
     seconds = np.random.default_rng(0).permutation(np.arange(1, 1001)) / 1e3
     found = latency_of(seconds)
     assert dataclasses.astuple(found) == pytest.approx((1, 500.5, 500, 900, 990, 999, 1000))
+
+
+def test_percentile_is_a_measured_value() -> None:
+    values = [float(number) for number in range(100, 0, -1)]
+    assert [percentile(values, percent) for percent in (0, 50, 99, 100)] == [1, 50, 99, 100]
+    assert percentile([7.0], 99) == 7
+    for values, percent in (([], 50), ([1.0], 101)):
+        with pytest.raises(ValueError, match="expected values"):
+            percentile(values, percent)
 
 
 def test_a_rank_that_is_not_exact_in_binary():

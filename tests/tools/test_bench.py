@@ -20,7 +20,6 @@ from bench_pipelines.summary import (
     CaseSummary,
     RealSummary,
     Target,
-    percentile,
     ratio_of_rounds,
     real_target,
     targets,
@@ -56,15 +55,6 @@ def case(pipeline: str, size: str, p50_ms: float, **changes: object) -> CaseSumm
             **changes,
         }  # type: ignore[arg-type]
     )
-
-
-def test_percentile_is_a_measured_value() -> None:
-    values = [float(number) for number in range(100, 0, -1)]
-    assert [percentile(values, percent) for percent in (0, 50, 99, 100)] == [1, 50, 99, 100]
-    assert percentile([7.0], 99) == 7
-    for values, percent in (([], 50), ([1.0], 101)):
-        with pytest.raises(ValueError, match="expected values"):
-            percentile(values, percent)
 
 
 def test_a_slow_round_does_not_change_the_ratio() -> None:

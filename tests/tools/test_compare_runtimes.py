@@ -58,7 +58,7 @@ def test_turns_and_ratios():
     assert [(row.runtime, row.batch) for row in rows] == [("a", 2), ("b", 2)]
     made = [Row("a", 1, 10, 11, 100), Row("b", 1, 4, 5, 250), Row("a", 8, 50, 60, 160)]
     console = Console(width=120, record=True)
-    console.print(compare_runtimes.table_of(made))
+    console.print(compare_runtimes.table_of(made).rich())
     text = console.export_text()
     assert "2.50 x" in text and text.count("1.00 x") == 2
 

@@ -22,7 +22,7 @@ from tridet_bench.budget import SEGMENTS
 from tridet_bench.frames import Frames
 from tridet_bench.loops import Closed, Load, Open
 from tridet_bench.picture import draw_bars
-from tridet_bench.worker import Way
+from tridet_bench.worker import Workload
 from tridet_build.manifest.manifest import load_manifest
 from tritonclient.grpc import model_config_pb2 as pb
 
@@ -41,10 +41,12 @@ class FakeRunning:
         self.setup = setup
         self.asked = asked
 
-    def measure(self, way: Way, load: Load) -> dict[str, Any]:
-        self.asked.append((self.setup.label, way.transport, load.label))
+    def measure(self, workload: Workload, load: Load) -> dict[str, Any]:
+        self.asked.append((self.setup.label, workload.transport, load.label))
         clients = load.concurrency if isinstance(load, Closed) else 1
-        return row(self.setup.label, way.transport, load, 100.0 * self.setup.preprocess * clients)
+        return row(
+            self.setup.label, workload.transport, load, 100.0 * self.setup.preprocess * clients
+        )
 
 
 def row(setup: str, transport: str, load: Load, throughput: float) -> dict[str, Any]:

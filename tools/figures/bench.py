@@ -39,6 +39,7 @@ from bench_pipelines.tables import (
 )
 from local_triton import LocalServer, ServeError
 from rich.console import Console
+from tridet.cli.console import stdout_console
 from tridet.cli.options import positive_integers, some_of
 from tridet_bench.machine import OtherLoad, this_machine
 from tridet_bench.table import Table
@@ -46,7 +47,6 @@ from tridet_bench.table import Table
 _ROOT = Path(__file__).resolve().parents[2]
 _DEFAULT_MODEL = Path("models/pcb")
 _REAL_SIZE = "1080p"
-_WIDTH_IN_A_FILE = 120
 # What --quick sets: every case once, in seconds. Its figures mean nothing.
 _QUICK: dict[str, Any] = {
     "rounds": 1,
@@ -100,9 +100,7 @@ def main(
     **settings: Any,
 ) -> None:
     """Measure tridet beside a naive ensemble, Ultralytics' client and bare ONNX Runtime."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH_IN_A_FILE
+    console = stdout_console()
     if quick:
         settings = _QUICK
     try:

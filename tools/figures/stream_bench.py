@@ -29,9 +29,10 @@ import numpy as np
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
 from bench_pipelines.repository import TRIDET, write_repository
 from local_triton import LocalServer
-from rich.console import Console
-from rich.table import Table
 from rtsp_cameras import CamerasError, RtspCameras
+from tridet.cli.console import stdout_console
+from tridet_bench.latency import percentile
+from tridet_bench.table import Table, number
 
 _MAIN = [sys.executable, "-c", "from tridet.cli.main import main; main()"]
 _REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
@@ -60,18 +61,18 @@ class Interval:
     latencies_ms: list[float] = field(default_factory=list)
     drops: Counter[str] = field(default_factory=Counter)
 
-    def row(self, start_s: float) -> list[str]:
+    def row(self, start_s: float) -> tuple[str, ...]:
         """Return the cells of the table."""
-        p50, p95 = np.percentile(self.latencies_ms, [50, 95]) if self.latencies_ms else (0, 0)
-        return [
+        latencies_ms = self.latencies_ms or [0.0]
+        return (
             f"{start_s:.0f} s",
             f"{len(self.latencies_ms) / self.seconds:.1f}",
-            f"{p50:.1f}",
-            f"{p95:.1f}",
+            number(percentile(latencies_ms, 50), 1),
+            number(percentile(latencies_ms, 95), 1),
             ", ".join(f"{count} {cause}" for cause, count in sorted(self.drops.items())) or "0",
             *(f"{100 * seconds / self.seconds:.0f}" for seconds in self.cpu_s.values()),
             f"{self.rss_mb:.0f}",
-        ]
+        )
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -178,17 +179,15 @@ def _seconds(text: str) -> float:
 
 
 def _show(title: str, intervals: list[Interval]) -> None:
-    table = Table(title=title, box=None)
-    for name in ("from", "results/s", "p50 ms", "p95 ms", "dropped"):
-        table.add_column(name, justify="right")
-    for name in ("client", "server", "cameras"):
-        table.add_column(f"{name} CPU %", justify="right")
-    table.add_column("client RSS MB", justify="right")
-    start_s = 0.0
+    columns = (
+        *("from", "results/s", "p50 ms", "p95 ms", "dropped"),
+        *("client CPU %", "server CPU %", "cameras CPU %", "client RSS MB"),
+    )
+    rows, start_s = [], 0.0
     for interval in intervals:
-        table.add_row(*interval.row(start_s))
+        rows.append(interval.row(start_s))
         start_s += interval.seconds
-    Console(width=140).print(table)
+    stdout_console().print(Table(title, columns, rows, text_columns=0).rich())
 
 
 if __name__ == "__main__":

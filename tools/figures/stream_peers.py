@@ -13,6 +13,7 @@ buffer of 30 frames per stream).
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -28,9 +29,10 @@ import click
 import numpy as np
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
 from local_triton import LocalServer, ServeError
-from rich.console import Console
-from rich.table import Table
 from rtsp_cameras import CamerasError, RtspCameras, read_counter
+from tridet.cli.console import stdout_console
+from tridet_bench.latency import percentile
+from tridet_bench.table import Table, number
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "models" / "pcb" / "pcb.onnx"
@@ -70,27 +72,22 @@ def main(
         for _ in range(rounds):
             for way, run in runs.items():
                 _measure(way, run, cameras, count, server, seconds)
-    table = Table(title=f"{count} cameras, 640 x 480, {fps} fps", box=None)
-    for name in (
-        "",
-        "results/s",
-        "age p50 ms",
-        "age p95 ms",
-        "oldest ms",
-        "CPU %",
-        "CPU ms/result",
-    ):
-        table.add_column(name, justify="right" if name else "left")
-    for way, run in runs.items():
-        p50, p95, most = np.percentile(run.ages_ms or [np.nan], [50, 95, 100])
-        table.add_row(
+    columns = (
+        *("client", "results/s", "age p50 ms", "age p95 ms", "oldest ms"),
+        *("CPU %", "CPU ms/result"),
+    )
+    rows = [
+        (
             way,
             f"{len(run.ages_ms) / run.seconds:.1f}",
-            *(f"{age:.0f}" for age in (p50, p95, most)),
+            *(number(percentile(run.ages_ms or [math.nan], rank), 0) for rank in (50, 95, 100)),
             f"{100 * run.cpu_s / run.seconds:.0f}",
             f"{1000 * run.cpu_s / max(1, len(run.ages_ms)):.0f}",
         )
-    Console(width=120).print(table)
+        for way, run in runs.items()
+    ]
+    title = f"{count} cameras, 640 x 480, {fps} fps"
+    stdout_console().print(Table(title, columns, rows).rich())
 
 
 def _measure(
