@@ -58,9 +58,9 @@ class Result:
     messages: Mapping[str, str]
     """The first message of each kind of error."""
     latency: Latency
-    """From the moment that was meant."""
+    """From the intended send time."""
     service: Latency
-    """From the actual sending."""
+    """From the actual send time."""
     histogram: Histogram
     late_p99_ms: float | None
     """How late the generator sent; None in a closed loop."""

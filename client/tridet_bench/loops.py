@@ -86,7 +86,7 @@ async def closed_loop(
 async def open_loop(moments: FloatArray, start_s: float, send: Send, recorder: Recorder) -> None:
     """Send a request at each of ``moments`` after ``start_s``; wait for the last ones.
 
-    A request's time counts from the moment that was meant, even if this process comes late.
+    A request's time counts from the intended send time, even if this process is late.
     """
     clock = asyncio.get_running_loop().time
     tasks: set[asyncio.Task[None]] = set()
