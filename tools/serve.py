@@ -7,7 +7,6 @@ The server is the one in the PyPI wheel nvidia-pytriton, run by `local_triton.Lo
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 import click
+from program import run
 from local_triton import LocalServer, ServeError, ServerExitedError
 
 _REPOSITORY = Path(__file__).resolve().parents[1] / "model_repository"
@@ -110,14 +110,9 @@ def main(
         signal.signal(number, _on_signal)
     try:
         status = _serve(server)
-    except ServeError as error:
-        click.echo(f"serve: {error}", err=True)
-        status = 1
     except BrokenPipeError:
-        # Whoever read the log is gone, as in `serve.py | head`.
-        server.stop()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+        server.stop()  # whoever read the log is gone, as in `serve.py | head`
+        raise
     except _StopRequest as request:
         status = _kill(server, request.name)
     sys.exit(status)
@@ -194,4 +189,4 @@ def _say_indented(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "serve", ServeError)

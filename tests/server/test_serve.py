@@ -604,7 +604,7 @@ def test_command_names_a_taken_port(
 ) -> None:
     status, _, err = cli("--repository", str(repository), "--grpc-port", str(busy_port)).end()
     assert status == 1
-    assert err.startswith(f"serve: port {busy_port} is taken by another process")
+    assert err.startswith(f"serve: error: port {busy_port} is taken by another process")
     assert len(err.splitlines()) == 1
 
 

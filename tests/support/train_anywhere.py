@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType, SimpleNamespace
+from typing import NoReturn
 
 import train
+from program import run
 
 
-def main() -> int:
-    """Run it with this process's arguments; return its exit code."""
+def main() -> NoReturn:
+    """Run it with this process's arguments."""
     try:
         import torchvision  # noqa: F401
     except (ImportError, RuntimeError):
@@ -23,8 +25,8 @@ def main() -> int:
         stand_in = ModuleType("torchvision")
         stand_in.ops = SimpleNamespace(nms=TorchNMS.nms)  # type: ignore[attr-defined]
         sys.modules["torchvision"] = stand_in
-    return train.main()
+    run(train.main, "train.py", train.TrainError)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

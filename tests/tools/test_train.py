@@ -19,7 +19,8 @@ def data(tmp_path: Path) -> Path:
 
 
 def check(*arguments: str) -> None:
-    train.check_arguments(train._parse(list(arguments)))
+    context = train.main.make_context("train.py", list(arguments))
+    train.check_arguments(train.Settings(**context.params))
 
 
 @pytest.mark.parametrize(
@@ -69,8 +70,12 @@ def test_errors_are_one_line_and_nothing_heavy_is_imported() -> None:
     code = (
         "import sys; sys.argv = ['train.py', '--data', 'nowhere.yaml']\n"
         f"sys.path.insert(0, {str(TOOLS)!r})\n"
-        "import train\n"
-        "status = train.main()\n"
+        "import program, train\n"
+        "status = None\n"
+        "try:\n"
+        "    program.run(train.main, 'train.py', train.TrainError)\n"
+        "except SystemExit as end:\n"
+        "    status = end.code\n"
         "assert not {'torch', 'ultralytics'} & set(sys.modules), 'heavy import'\n"
         "sys.exit(status)"
     )

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an
 
 import click
 import tritonclient.grpc as triton
+from program import run
 from bench_pipelines.errors import BenchError
 from bench_pipelines.frames import SIZES, write_frames
 from bench_pipelines.measure import Case, opened, run_cases, summarize
@@ -103,15 +104,9 @@ def main(
     console = stdout_console()
     if quick:
         settings = _QUICK
-    try:
-        report = _run(console, model, only, settings)
-        _write(json_file, json.dumps(report["json"], indent=1))
-        _write(markdown_file, report["markdown"])
-    except (BenchError, ServeError) as error:
-        click.echo(f"bench: error: {error}", err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    report = _run(console, model, only, settings)
+    _write(json_file, json.dumps(report["json"], indent=1))
+    _write(markdown_file, report["markdown"])
 
 
 def _run(
@@ -259,4 +254,4 @@ def _write(path: Path | None, text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "bench", BenchError, ServeError)

@@ -20,9 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
+
 import click
 import numpy as np
 import numpy.typing as npt
+from program import run
 from tridet.cli.console import stdout_console
 from tridet.cli.options import positive_integers
 from tridet_bench.latency import percentile
@@ -195,29 +198,25 @@ def main(
 ) -> None:
     """Compare PyTorch, ONNX Runtime and TensorRT on one detector, without a server."""
     console = stdout_console()
-    try:
-        busy = busy_cores(1.0)
-        runtimes: dict[str, Infer] = {}
-        loaders: dict[tuple[str, str], Callable[[], dict[str, Infer]]] = {
-            ("ultralytics", "build"): lambda: torch_runtimes(weights),
-            ("onnxruntime", "server"): lambda: onnx_runtimes(onnx),
-        }
-        for (package, extra), load in loaders.items():
-            if importlib.util.find_spec(package):
-                runtimes |= load()
-            else:
-                console.print(f"left out: {package} is not installed (the extra {extra})")
-        if not runtimes:
-            raise CompareError("expected PyTorch or ONNX Runtime, found neither")
-        apart = farthest(runtimes, size)
-        rows = take_turns(runtimes, batches, size, rounds, calls)
-        if plan is None:
-            console.print("left out: TensorRT (give a plan of this machine with --plan)")
+    busy = busy_cores(1.0)
+    runtimes: dict[str, Infer] = {}
+    loaders: dict[tuple[str, str], Callable[[], dict[str, Infer]]] = {
+        ("ultralytics", "build"): lambda: torch_runtimes(weights),
+        ("onnxruntime", "server"): lambda: onnx_runtimes(onnx),
+    }
+    for (package, extra), load in loaders.items():
+        if importlib.util.find_spec(package):
+            runtimes |= load()
         else:
-            rows += tensorrt_rows(plan, batches)
-    except CompareError as error:
-        click.echo(f"compare_runtimes: error: {error}", err=True)
-        sys.exit(1)
+            console.print(f"left out: {package} is not installed (the extra {extra})")
+    if not runtimes:
+        raise CompareError("expected PyTorch or ONNX Runtime, found neither")
+    apart = farthest(runtimes, size)
+    rows = take_turns(runtimes, batches, size, rounds, calls)
+    if plan is None:
+        console.print("left out: TensorRT (give a plan of this machine with --plan)")
+    else:
+        rows += tensorrt_rows(plan, batches)
     machine = this_machine(None, _PACKAGES)
     versions = {name: text for name, text in machine.versions.items() if text != "?"}
     console.print(table_of(rows).rich())
@@ -229,4 +228,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "compare_runtimes", CompareError)

@@ -26,9 +26,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an
 
 import click
 import numpy as np
+from program import run
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
 from bench_pipelines.repository import TRIDET, write_repository
-from local_triton import LocalServer
+from local_triton import LocalServer, ServeError
 from rtsp_cameras import CamerasError, RtspCameras
 from tridet.cli.console import stdout_console
 from tridet_bench.latency import percentile
@@ -77,8 +78,8 @@ class Interval:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--cameras", "count", type=click.IntRange(1, 64), default=8)
-@click.option("--fps", type=click.IntRange(1, 60), default=25, help="Of each camera.")
-@click.option("--seconds", type=click.IntRange(min=10), default=60, help="After the start.")
+@click.option("--fps", type=click.IntRange(1, 60), default=25, help="Rate of each camera.")
+@click.option("--seconds", type=click.IntRange(min=10), default=60, help="How long to measure.")
 @click.option("--every", type=click.IntRange(min=1), default=60, help="Seconds per row.")
 @click.option("--width", type=click.IntRange(160, 3840), default=640)
 @click.option("--height", type=click.IntRange(120, 2160), default=480)
@@ -191,13 +192,4 @@ def _show(title: str, intervals: list[Interval]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except CamerasError as error:
-        click.echo(f"stream_bench: error: {error}", err=True)
-        sys.exit(1)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
+    run(main, "stream_bench", CamerasError, ServeError)

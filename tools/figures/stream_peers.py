@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an
 
 import click
 import numpy as np
+from program import run
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
 from local_triton import LocalServer, ServeError
 from rtsp_cameras import CamerasError, RtspCameras, read_counter
@@ -53,8 +54,8 @@ class Run:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--cameras", "count", type=click.IntRange(1, 16), default=4)
-@click.option("--fps", type=click.IntRange(1, 60), default=25, help="Of each camera.")
-@click.option("--seconds", type=click.IntRange(min=5), default=30, help="Of each way and round.")
+@click.option("--fps", type=click.IntRange(1, 60), default=25, help="Rate of each camera.")
+@click.option("--seconds", type=click.IntRange(min=5), default=30, help="Seconds per turn.")
 @click.option("--rounds", type=click.IntRange(min=1), default=2)
 @click.option("--worker", type=click.Choice(WAYS), hidden=True)
 @click.argument("arguments", nargs=-1)
@@ -161,13 +162,4 @@ def _by_ultralytics(urls: list[str], way: str) -> Iterator[tuple[int, np.ndarray
 
 
 if __name__ == "__main__":
-    try:
-        main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (CamerasError, ServeError) as error:
-        click.echo(f"stream_peers: error: {error}", err=True)
-        sys.exit(1)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
+    run(main, "stream_peers", CamerasError, ServeError)
