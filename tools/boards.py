@@ -7,12 +7,13 @@ python tools/boards.py samples --out models/pcb/samples --overwrite
 
 from __future__ import annotations
 
+import program
+
 import os
 import sys
 from pathlib import Path
 
 import click
-from program import run
 from pcb_boards import BoardsError, plan_splits, write_dataset, write_samples
 
 
@@ -64,4 +65,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run(main, "boards.py", BoardsError)
+    program.run(main, "boards.py", BoardsError)

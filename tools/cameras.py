@@ -8,11 +8,12 @@ gstreamer1.0-plugins-bad
 
 from __future__ import annotations
 
+import program
+
 import signal
 import sys
 
 import click
-from program import run
 from rtsp_cameras import CamerasError, RtspCameras
 
 
@@ -36,4 +37,4 @@ def main(count: int, port: int, fps: int, width: int, height: int, seconds: int)
 
 
 if __name__ == "__main__":
-    run(main, "cameras", CamerasError)
+    program.run(main, "cameras", CamerasError)

@@ -3,12 +3,13 @@
 Uses what users use: `tridet-build`, the server of `tools/serve.py` and the `tridet` command.
 """
 
+import program
+
 import subprocess
 import sys
 from pathlib import Path
 
 import click
-from program import run
 from local_triton import LocalServer, ServeError
 from rich.console import Console
 
@@ -55,4 +56,4 @@ def call(program: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "demo", ServeError)
+    program.run(main, "demo", ServeError)

@@ -6,12 +6,13 @@ Needs Chromium or Chrome on this machine (Debian and Ubuntu: apt-get install chr
 package playwright, which drives it.
 """
 
+import program
+
 import re
 import shutil
 from pathlib import Path
 
 import click
-from program import run
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # The sandbox refuses to start as root, as in a container; the rest keeps it from calling home.
@@ -87,4 +88,4 @@ def main(url: str, path: Path, size: tuple[int, int], ready: str, timeout_s: flo
 
 
 if __name__ == "__main__":
-    run(main, "page_screenshot", PageError)
+    program.run(main, "page_screenshot", PageError)

@@ -7,6 +7,8 @@ The server is the one in the PyPI wheel nvidia-pytriton, run by `local_triton.Lo
 
 from __future__ import annotations
 
+import program
+
 import signal
 import sys
 import time
@@ -14,7 +16,6 @@ from pathlib import Path
 from types import FrameType
 
 import click
-from program import run
 from local_triton import LocalServer, ServeError, ServerExitedError
 
 _REPOSITORY = Path(__file__).resolve().parents[1] / "model_repository"
@@ -189,4 +190,4 @@ def _say_indented(line: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "serve", ServeError)
+    program.run(main, "serve", ServeError)

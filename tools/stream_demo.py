@@ -4,6 +4,8 @@ Uses what users use: `tridet-build`, the server of `tools/serve.py`, `tridet` an
 cameras are GStreamer's RTSP server with H.264 of moving boards, `tools/cameras.py`.
 """
 
+import program
+
 import shlex
 import socket
 import subprocess
@@ -12,7 +14,6 @@ import time
 from pathlib import Path
 
 import click
-from program import run
 from demo import BIN, ROOT, call, console, step
 from local_triton import LocalServer, ServeError
 from page_screenshot import PageError, screenshot
@@ -93,4 +94,4 @@ def _free_port() -> int:
 
 
 if __name__ == "__main__":
-    run(main, "stream-demo", CamerasError, ServeError, PageError)
+    program.run(main, "stream-demo", CamerasError, ServeError, PageError)

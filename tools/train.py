@@ -10,6 +10,8 @@ The run folder gets Ultralytics' own logs and plots, and metrics.json if the dat
 
 from __future__ import annotations
 
+import program
+
 import importlib.util
 import json
 import os
@@ -19,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from program import run
 
 
 class TrainError(ValueError):
@@ -235,4 +236,4 @@ def main(**options: Any) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "train.py", TrainError)
+    program.run(main, "train.py", TrainError)

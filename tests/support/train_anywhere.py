@@ -5,12 +5,13 @@ Ultralytics wants them for nothing but NMS, of which it has one of its own in pl
 
 from __future__ import annotations
 
+import program
+
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import NoReturn
 
 import train
-from program import run
 
 
 def main() -> NoReturn:
@@ -25,7 +26,7 @@ def main() -> NoReturn:
         stand_in = ModuleType("torchvision")
         stand_in.ops = SimpleNamespace(nms=TorchNMS.nms)  # type: ignore[attr-defined]
         sys.modules["torchvision"] = stand_in
-    run(train.main, "train.py", train.TrainError)
+    program.run(train.main, "train.py", train.TrainError)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ PROGRAMS = sorted(
 )
 
 PROGRAM = """
+import program
 import os, signal
-from program import run
 import click
 {before}
 
@@ -30,7 +30,7 @@ def main(what):
     os.kill(os.getpid(), signal.SIGINT)
 
 if __name__ == "__main__":
-    run(main, "some", KeyError, ValueError)
+    program.run(main, "some", KeyError, ValueError)
 """
 
 

@@ -21,9 +21,10 @@ from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 import cv2
-from program import run
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
 from bench_pipelines.frames import SIZES, UInt8Array, frames
 from bench_pipelines.repository import TRIDET, write_repository
@@ -102,4 +103,4 @@ async def _turn(
 
 
 if __name__ == "__main__":
-    run(main, "allocator_bench", ServeError, TridetError)
+    program.run(main, "allocator_bench", ServeError, TridetError)

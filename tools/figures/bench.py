@@ -21,9 +21,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 import tritonclient.grpc as triton
-from program import run
 from bench_pipelines.errors import BenchError
 from bench_pipelines.frames import SIZES, write_frames
 from bench_pipelines.measure import Case, opened, run_cases, summarize
@@ -254,4 +255,4 @@ def _write(path: Path | None, text: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "bench", BenchError, ServeError)
+    program.run(main, "bench", BenchError, ServeError)

@@ -22,10 +22,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 import numpy as np
 import numpy.typing as npt
-from program import run
 from tridet.cli.console import stdout_console
 from tridet.cli.options import positive_integers
 from tridet_bench.latency import percentile
@@ -228,4 +229,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run(main, "compare_runtimes", CompareError)
+    program.run(main, "compare_runtimes", CompareError)

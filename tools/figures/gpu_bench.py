@@ -18,9 +18,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 import cv2
-from program import run
 from gpu_bench import plan as gpu_plan
 from gpu_bench.pipeline import running
 from gpu_bench.plan import TRANSPORTS, Plan, Report, Transport
@@ -160,4 +161,4 @@ def _show(part: str, report: Report) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "gpu_bench", BuildError)
+    program.run(main, "gpu_bench", BuildError)

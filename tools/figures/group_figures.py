@@ -19,10 +19,11 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 import numpy as np
 import onnx
-from program import run
 from bench_pipelines.frames import SIZES, frames
 from local_triton import LocalServer, ServeError
 from onnx import numpy_helper
@@ -100,4 +101,4 @@ def perturbed(manifest: Manifest, path: Path) -> Manifest:
 
 
 if __name__ == "__main__":
-    run(main, "group_figures", BuildError, ServeError, TridetError)
+    program.run(main, "group_figures", BuildError, ServeError, TridetError)

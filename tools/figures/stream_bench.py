@@ -24,9 +24,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 import numpy as np
-from program import run
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
 from bench_pipelines.repository import TRIDET, write_repository
 from local_triton import LocalServer, ServeError
@@ -192,4 +193,4 @@ def _show(title: str, intervals: list[Interval]) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "stream_bench", CamerasError, ServeError)
+    program.run(main, "stream_bench", CamerasError, ServeError)

@@ -25,9 +25,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 import numpy as np
-from program import run
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
 from local_triton import LocalServer, ServeError
 from rtsp_cameras import CamerasError, RtspCameras, read_counter
@@ -162,4 +163,4 @@ def _by_ultralytics(urls: list[str], way: str) -> Iterator[tuple[int, np.ndarray
 
 
 if __name__ == "__main__":
-    run(main, "stream_peers", CamerasError, ServeError)
+    program.run(main, "stream_peers", CamerasError, ServeError)

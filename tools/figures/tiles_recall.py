@@ -22,11 +22,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 import cv2
 import numpy as np
 import numpy.typing as npt
-from program import run
 from local_triton import LocalServer, ServeError
 from pcb_boards import draw_board
 from rich.console import Console
@@ -161,4 +162,4 @@ def _print_rows(
 
 
 if __name__ == "__main__":
-    run(main, "tiles_recall", ServeError, TridetError)
+    program.run(main, "tiles_recall", ServeError, TridetError)
