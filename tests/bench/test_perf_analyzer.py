@@ -66,6 +66,7 @@ def test_its_report_is_read():
         {"throughput": 85.2, "p50_ms": 45.127, "p90_ms": 52.31, "p99_ms": 66.023}
     )
     by_rate = RECORDED.replace("Concurrency", "Request Rate")
+    assert by_rate != RECORDED
     assert figures_from_csv(by_rate) == figures_from_csv(RECORDED)
 
 

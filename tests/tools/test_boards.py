@@ -207,10 +207,17 @@ def test_a_full_folder_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
 def test_a_failure_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pcb_boards import dataset as module
 
-    def fail(*_: object) -> None:
-        raise BoardsError("disk full")
+    plans = plan_splits(0, {"val": 2}, 0.0)
+    drawn: list[int] = []
 
-    monkeypatch.setattr(module, "_write_jpeg", fail)
+    def fail_at_the_second(seed: int, **options: bool) -> Board:
+        drawn.append(seed)
+        if len(drawn) == 2:
+            raise BoardsError("disk full")
+        return draw_board(seed, size=SMALL, **options)
+
+    monkeypatch.setattr(module, "draw_board", fail_at_the_second)
     with pytest.raises(BoardsError, match="disk full"):
-        write_dataset(tmp_path / "out", plan_splits(0, {"val": 1}, 0.0), workers=1)
+        write_dataset(tmp_path / "out", plans, workers=1)
+    assert len(drawn) == 2
     assert list(tmp_path.iterdir()) == []

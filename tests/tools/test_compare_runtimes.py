@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 from pathlib import Path
 
 import compare_runtimes
@@ -26,10 +26,7 @@ def stub(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is installed beside the tests' own needs must not change them."""
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "ultralytics" else found(name)
-    )
+    monkeypatch.setitem(sys.modules, "ultralytics", None)
 
 
 def run(stub: Path, *more: object) -> Result:

@@ -1,9 +1,10 @@
 """tools/train.py refuses bad requests in one line, before anything heavy is imported."""
 
-import importlib.util
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import train
@@ -55,14 +56,16 @@ def test_bad_models(data: Path, arguments: tuple[str, ...], message: str) -> Non
 
 
 def test_missing_ultralytics_names_the_fix(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "ultralytics", None)
     with pytest.raises(train.TrainError) as error:
         check("--data", str(data))
     assert "pip install 'tridet[build]'" in str(error.value)
 
 
 def test_good_arguments_pass(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    there = ModuleType("ultralytics")
+    there.__spec__ = ModuleSpec("ultralytics", None)
+    monkeypatch.setitem(sys.modules, "ultralytics", there)
     check("--data", str(data), "--epochs", "3", "--imgsz", "320")
 
 
