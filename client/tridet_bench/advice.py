@@ -128,7 +128,7 @@ def _delay(
     """Return microseconds and the reason."""
     busy = busy_share(step, done, wall_s)
     if busy <= MOST_BUSY:
-        return 0, f"{step.model} is {busy:.0%} busy: a lone request should not wait for company"
+        return 0, f"{step.model} is {busy:.0%} busy: a lone request should not wait for others"
     per_image = {size: ms / runs / size for size, (runs, ms) in batches.items()}
     if len(per_image) < 2:
         return 0, f"{step.model} ran batches of one size only: nothing to compare"

@@ -33,7 +33,7 @@ _spent: ContextVar[_StepSeconds] = ContextVar("_spent")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to send to."""
+    """Where requests go."""
 
     url: str
     model: str
@@ -101,7 +101,7 @@ def serve(pipe: Connection, target: Target) -> None:
 
 
 class TimedDetector(AsyncDetector):
-    """AsyncDetector as users have it; each request must have a task of its own, or its turn."""
+    """The users' AsyncDetector; requests at the same time need a task each."""
 
     async def timed(self, image: ImageLike) -> Spent:
         """Detect, throw the boxes away and say where the time went."""

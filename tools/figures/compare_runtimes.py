@@ -4,9 +4,9 @@
                 [--onnx models/pcb/pcb.onnx] [--plan model.plan] [--batch 1,8]
 
 The network alone, its input ready in memory: no server, no preprocessing, no NMS. What is not
-installed or has no device here is left out, and said. PyTorch needs the extra `build`. The runtimes
-take turns, a round each, so that a slow minute of a shared machine hits them all; `tridet bench`
-measures the same detector as it is served.
+installed or has no device here is left out, with a message. PyTorch needs the extra `build`. The
+runtimes take turns, a round each, so that a slow minute of a shared machine hits them all; `tridet
+bench` measures the same detector as it is served.
 """
 
 from __future__ import annotations

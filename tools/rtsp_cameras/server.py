@@ -42,7 +42,7 @@ class Clip:
 
 
 class Camera:
-    """Pays out clips to whoever watches: frame ``n`` of the loop when the clock says ``n``."""
+    """Sends clips to every viewer: frame ``n`` of the loop when the clock says ``n``."""
 
     def __init__(self, path: str, clips: list[str], phase_s: float, factory: Any) -> None:
         self.path, self.clips, self.phase_s = path, [Clip(clip) for clip in clips], phase_s
@@ -61,7 +61,7 @@ class Camera:
         for source in self.sources.values():
             source[1] = None  # a decoder needs the new clip from a key frame on
 
-    def pay_out(self) -> None:
+    def send_due(self) -> None:
         if self.frozen:
             return
         now = int((time.time() - self.phase_s) * self.clip.fps)
@@ -105,7 +105,7 @@ class Server:
         if not self._server.attach(None):
             raise OSError(f"cannot listen on port {settings['port']}")
         self.port = self._server.get_bound_port()
-        GLib.timeout_add(_POLL_MS, self._pay_out)
+        GLib.timeout_add(_POLL_MS, self._send_due)
 
     def do(self, order: str, name: str, clip: int = 0) -> None:
         """Carry out one order: kill, revive, freeze, thaw or show."""
@@ -140,9 +140,9 @@ class Server:
     def _described(self, client: Any, context: Any) -> None:
         self._clients[client] = context.uri.abspath
 
-    def _pay_out(self) -> bool:
+    def _send_due(self) -> bool:
         for camera in self._cameras.values():
-            camera.pay_out()
+            camera.send_due()
         return True
 
 

@@ -1,4 +1,4 @@
-"""What is measured, in which order, within how much time; what fails or comes too late is said."""
+"""What is measured, in which order, within how much time; failures and omissions are reported."""
 
 from __future__ import annotations
 
