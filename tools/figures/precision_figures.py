@@ -405,9 +405,10 @@ _PATH = click.Path(path_type=Path)
     "--curve-boards", type=int, default=100, help="Boards that judge each point of the curve."
 )
 def main(**options: Any) -> None:
-    """Measure what FP16 and INT8 cost the default detector, and print the tables of docs/build.md.
+    """Measure what FP16 and INT8 cost the default detector.
 
-    The train split of --boards calibrates, its test split judges. Needs the extra `build`.
+    Prints the tables of docs/measurements/precision.md. The train split of --boards calibrates, its
+    test split judges. Needs the extra `build`.
     """
     args = Options(**options)
     manifest = load_manifest(args.manifest)
