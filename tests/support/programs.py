@@ -7,13 +7,27 @@ import io
 import runpy
 import sys
 from pathlib import Path
+from typing import NamedTuple
 from unittest import mock
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
 
-def run_program(name: str, *arguments: object) -> tuple[int, str, str]:
-    """Run ``tools/<name>``; return its exit code, stdout and stderr."""
+class Ended(NamedTuple):
+    """How a program ended and what it said."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        """All that it said."""
+        return self.stdout + self.stderr
+
+
+def run_program(name: str, *arguments: object) -> Ended:
+    """Run ``tools/<name>`` to its end."""
     path = str(TOOLS / name)
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -24,5 +38,5 @@ def run_program(name: str, *arguments: object) -> tuple[int, str, str]:
         try:
             runpy.run_path(path, run_name="__main__")
         except SystemExit as end:
-            return int(end.code or 0), out.getvalue(), err.getvalue()
+            return Ended(int(end.code or 0), out.getvalue(), err.getvalue())
     raise AssertionError(f"{name} returned instead of exiting")
