@@ -10,6 +10,8 @@ warnings.
 
 from __future__ import annotations
 
+import program
+
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -44,9 +46,6 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
         write_bytes(out / "report.json", json_text(checked).encode())
         write_bytes(out / "report.html", check_page(checked).encode())
-    except (DataError, OSError) as error:
-        print(f"check_dataset.py: error: {error}", file=sys.stderr)
-        sys.exit(1)
     except KeyboardInterrupt:
         print("check_dataset.py: interrupted, nothing written", file=sys.stderr)
         sys.exit(130)
@@ -96,4 +95,4 @@ def _check(dataset: Dataset, imgsz: int, workers: int | None) -> Checked:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "check_dataset.py", DataError)

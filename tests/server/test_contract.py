@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from local_triton import LocalServer
 from PIL import Image
 from reference_pipeline import expected, frame
-from serve import LocalServer
 from stub_onnx import write_stub
 from tridet.processing import contract
 from tridet.processing.decode import decode

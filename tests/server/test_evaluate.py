@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import evaluate as command
 import evaluation
 import pytest
-from click.testing import CliRunner
 from labelled_images import write_yolo
+from local_triton import LocalServer
+from programs import run_program
 from self_contained import check_self_contained
-from serve import LocalServer
 from tridet import Detections, Detector
 from tridet_build.datasets.read import read_dataset
 from tridet_build.manifest.manifest import load_manifest
@@ -42,7 +41,7 @@ class CountingDetector(Detector):
 
 
 def run(arguments: list[str]) -> Any:
-    return CliRunner().invoke(command.main, arguments)
+    return run_program("evaluate.py", *arguments)
 
 
 def evaluated(detector: Detector, folder: Path, stop_after: int | None = None) -> Any:

@@ -13,7 +13,7 @@ import pytest
 import tritonclient.grpc as triton
 from edits import slow_down
 from fake_triton import run_cli
-from serve import LocalServer
+from local_triton import LocalServer
 from stub_onnx import write_detector, write_dynamic_detector, write_group
 from tridet import AsyncDetector, Detections, Detector, InvalidInput, Overloaded
 from tridet.processing import contract

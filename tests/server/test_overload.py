@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from edits import slow_down
-from serve import LocalServer
+from local_triton import LocalServer
 from stub_onnx import write_detector
 from tridet import Detector, Overloaded
 from tridet.processing import contract

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from fake_triton import run_cli
+from local_triton import LocalServer
 from reference_pipeline import expected, frame
-from serve import LocalServer
 from stub_onnx import write_detector, write_dynamic_detector
 from tridet import Detector, InvalidInput
 from tridet.processing import contract

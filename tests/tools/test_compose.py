@@ -9,12 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from local_triton._environment import ALLOCATOR
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from local_triton._environment import ALLOCATOR  # noqa: E402
-
 COMPOSE = ROOT / "docker-compose.yml"
 TAG = "${TRITON_TAG:-26.06}"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
+from tridet.cli.console import stdout_console
 from tridet.server_info import ModelStatus, ServerStatus
 
 _HEADER = ("model", "version", "state", "requests", "failed", "batch")
@@ -18,8 +18,7 @@ _TIMES = {
 
 def print_status(status: ServerStatus, url: str) -> None:
     """Print the server's health and a table of its models, an ensemble's steps among them."""
-    # Off a terminal a table is read by programs or pasted: do not fold it to 80 columns.
-    console = Console(width=None if Console().is_terminal else 200, highlight=False)
+    console = stdout_console()
     health = "ready" if status.ready else "live, but not ready"
     console.print(f"{status.name} {status.version} at {url}: {health}", markup=False)
     table = Table(box=None, pad_edge=False)

@@ -10,7 +10,7 @@ from group_figures import main, perturbed
 from stub_onnx import write_detector
 from tridet_build.manifest.manifest import load_manifest
 
-PCB = Path(__file__).parents[2] / "models" / "pcb"
+PCB = Path(__file__).parents[3] / "models" / "pcb"
 
 
 def test_the_second_detector_has_other_weights_and_labels(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 from pathlib import Path
 
 import compare_runtimes
@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from compare_runtimes import CompareError, Row, farthest, main, onnx_runtimes, take_turns
+from programs import run_program
 from rich.console import Console
 from stub_onnx import write_stub
+
+QUICK = ("--size", 64, "--rounds", 1, "--calls", 2)
 
 
 @pytest.fixture
@@ -23,15 +26,12 @@ def stub(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is installed beside the tests' own needs must not change them."""
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "ultralytics" else found(name)
-    )
+    monkeypatch.setitem(sys.modules, "ultralytics", None)
 
 
 def run(stub: Path, *more: object) -> Result:
-    quick = ("--weights", stub, "--size", 64, "--rounds", 1, "--calls", 2)
-    return CliRunner().invoke(main, [str(item) for item in ("--onnx", stub, *quick, *more)])
+    files = ("--onnx", stub, "--weights", stub)
+    return CliRunner().invoke(main, [str(item) for item in (*files, *QUICK, *more)])
 
 
 def test_what_is_there_is_measured_and_the_rest_is_said(stub):
@@ -58,7 +58,7 @@ def test_turns_and_ratios():
     assert [(row.runtime, row.batch) for row in rows] == [("a", 2), ("b", 2)]
     made = [Row("a", 1, 10, 11, 100), Row("b", 1, 4, 5, 250), Row("a", 8, 50, 60, 160)]
     console = Console(width=120, record=True)
-    console.print(compare_runtimes.table_of(made))
+    console.print(compare_runtimes.table_of(made).rich())
     text = console.export_text()
     assert "2.50 x" in text and text.count("1.00 x") == 2
 
@@ -74,9 +74,12 @@ def test_runtimes_that_answer_differently(stub):
 
 def test_bad_files_are_one_line(stub, tmp_path):
     (tmp_path / "no.onnx").write_text("nonsense")
-    done = run(stub, "--onnx", tmp_path / "no.onnx")
-    assert done.exit_code == 1
-    assert "compare_runtimes: error: " in done.output and "no.onnx" in done.output
-    assert "Traceback" not in done.output
+    program = "figures/compare_runtimes.py"
+    code, _, stderr = run_program(
+        program, *QUICK, "--weights", stub, "--onnx", tmp_path / "no.onnx"
+    )
+    assert code == 1
+    assert stderr.startswith("compare_runtimes: error: ") and "no.onnx" in stderr
+    assert len(stderr.splitlines()) == 1
     assert run(stub, "--batch", "0").exit_code == 2
     assert run(stub, "--onnx", tmp_path / "nowhere.onnx").exit_code == 2

@@ -1,4 +1,4 @@
-"""The page and its parts, as text."""
+"""A web page that needs nothing else, and its parts, as text."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ body { margin: 0; background: var(--back); color: var(--ink);
 main { max-width: 1180px; margin: 0 auto; padding: 32px 24px 64px; }
 h1 { font-size: 26px; margin: 0 0 4px; letter-spacing: -.01em; }
 h2 { font-size: 18px; margin: 0 0 4px; }
+pre { white-space: pre-wrap; background: var(--back); padding: 12px; border-radius: 6px; }
 .sub, .note { color: var(--soft); margin: 0 0 16px; }
 .note { max-width: 76ch; }
+.warning { background: #fff4d6; border-left: 4px solid #e0a800; padding: 6px 12px; margin: 8px 0; }
 section { background: #fff; border: 1px solid var(--line); border-radius: 10px;
   padding: 20px 22px; margin-top: 18px; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: 12px;
