@@ -13,6 +13,8 @@ PRECISION ?=
 DATA ?= data/boards/data.yaml
 # How many boards `make boards` draws to calibrate with, and how many to judge with.
 BOARDS ?= 500
+# Says that so many are drawn; other programs, or another number, draw them anew.
+DRAWN := data/boards/.drawn-$(BOARDS)
 ARGS ?=
 
 BIN := .venv/bin
@@ -49,10 +51,11 @@ plans: setup-build ## The same for every detector in MODELS
 check-plans: setup-build setup-rtx boards ## Compile every detector in every precision with TensorRT for RTX: needs no GPU
 	@$(BIN)/python -m tridet_build plans --check --models "$(MODELS)" $(WITH_PRECISION) $(ARGS)
 
-boards: data/boards/data.yaml ## Draw synthetic boards: what the default detector is calibrated and judged on
+boards: $(DRAWN) ## Draw synthetic boards: what the default detector is calibrated and judged on
 
-data/boards/data.yaml: | setup
-	@$(BIN)/python tools/boards.py --out data/boards --train $(BOARDS) --test $(BOARDS) --seed 7
+$(DRAWN): tools/boards.py $(wildcard tools/pcb_boards/*.py) | setup
+	@$(BIN)/python tools/boards.py --out data/boards --train $(BOARDS) --test $(BOARDS) --seed 7 --overwrite
+	@touch $@
 
 check: setup ## Check what tritonserver would load from model_repository/
 	@$(BIN)/tridet-build check $(ARGS)

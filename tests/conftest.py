@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import PIL.Image
 import pytest
 from hypothesis import settings
-from serve import LocalServer
+from local_triton import LocalServer
 from stub_onnx import write_detector
 from tridet_build.manifest.manifest import load_manifests
 from tridet_build.repository.render import write

@@ -8,6 +8,8 @@ gstreamer1.0-plugins-bad
 
 from __future__ import annotations
 
+import program
+
 import signal
 import sys
 
@@ -28,21 +30,11 @@ def main(count: int, port: int, fps: int, width: int, height: int, seconds: int)
     cameras = RtspCameras(
         count, size=(width // 2 * 2, height // 2 * 2), fps=fps, loop_s=seconds, port=port
     )
-    try:
-        with cameras:
-            for number in range(count):
-                click.echo(cameras.url(number))
-            signal.pause()
-    except CamerasError as error:
-        click.echo(f"cameras: error: {error}", err=True)
-        sys.exit(1)
+    with cameras:
+        for number in range(count):
+            click.echo(cameras.url(number))
+        signal.pause()
 
 
 if __name__ == "__main__":
-    try:
-        main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
+    program.run(main, "cameras", CamerasError)

@@ -10,16 +10,20 @@ warnings.
 
 from __future__ import annotations
 
+import program
+
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import click
 from dataset_checks import Checked, check, check_page, json_text, rich_tables, scan
-from detection_data import DataError, Dataset, read_dataset
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tridet.files import write_bytes
+from tridet_build.datasets.dataset import Dataset
+from tridet_build.datasets.read import read_dataset
+from tridet_build.errors import DataError
 
 _PATH = click.Path(path_type=Path)
 
@@ -42,9 +46,6 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
         write_bytes(out / "report.json", json_text(checked).encode())
         write_bytes(out / "report.html", check_page(checked).encode())
-    except (DataError, OSError) as error:
-        print(f"check_dataset.py: error: {error}", file=sys.stderr)
-        sys.exit(1)
     except KeyboardInterrupt:
         print("check_dataset.py: interrupted, nothing written", file=sys.stderr)
         sys.exit(130)
@@ -78,7 +79,8 @@ def _joined(datasets: list[Dataset]) -> Dataset:
             for dataset in datasets
             for split in dataset.splits
         ]
-    return Dataset(first.file, first.names, tuple(splits))
+    faults = tuple(fault for dataset in datasets for fault in dataset.faults)
+    return Dataset(first.file, first.names, tuple(splits), faults)
 
 
 def _check(dataset: Dataset, imgsz: int, workers: int | None) -> Checked:
@@ -93,4 +95,4 @@ def _check(dataset: Dataset, imgsz: int, workers: int | None) -> Checked:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "check_dataset.py", DataError)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tridet_build.datasets.yolo import images_at, labels_of
+
 CLEAN_CONF = 0.25  # the conf of the confusion matrix and of the count of false boxes
 
 
@@ -78,21 +80,9 @@ def measure(
 
 def _images_without_boxes(split: str | list[str]) -> list[str]:
     """Image files of a split whose label file is empty; without one, nobody said it is clean."""
-    from ultralytics.data.utils import IMG_FORMATS, img2label_paths
-
-    folders = split if isinstance(split, list) else [split]
-    files: list[str] = []
-    for folder in map(Path, folders):
-        if folder.is_file():  # a text file with one image path a line
-            lines = folder.read_text().split("\n")
-            files += [str(folder.parent / line.strip()) for line in lines if line.strip()]
-        else:
-            found = (p for p in folder.rglob("*") if p.suffix[1:].lower() in IMG_FORMATS)
-            files += sorted(map(str, found))
-    labels = map(Path, img2label_paths(files))
-    return [
-        f for f, p in zip(files, labels, strict=True) if p.is_file() and not p.read_text().strip()
-    ]
+    places = split if isinstance(split, list) else [split]
+    labels = {image: labels_of(image) for place in places for image in images_at(Path(place))}
+    return [str(i) for i, file in labels.items() if file.is_file() and not file.read_text().strip()]
 
 
 def _count_boxes(

@@ -11,13 +11,14 @@ where it was when it is started again.
 
 from __future__ import annotations
 
+import program
+
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from detection_data import DataError, read_dataset
 from evaluation import (
     REPORT_NAME,
     EvaluationError,
@@ -28,15 +29,17 @@ from evaluation import (
     read_results,
     tables,
 )
+from local_triton import LocalServer, ServeError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from serve import LocalServer, ServeError
 from tridet import Detector, TridetError
+from tridet.cli.console import stdout_console
 from tridet.processing.contract import ENCODED_SUFFIX
 from tridet.transports import TRANSPORTS
+from tridet_build.datasets.read import read_dataset
+from tridet_build.errors import DataError
 
 _PATH = click.Path(path_type=Path)
-_WIDTH_IN_A_FILE = 120
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -117,9 +120,6 @@ def main(
                 _print(run, folder)
         if len(runs) > 1:
             _compare(runs, out)
-    except (DataError, EvaluationError, ServeError, TridetError, OSError) as error:
-        print(f"evaluate.py: error: {error}", file=sys.stderr)
-        sys.exit(1)
     except KeyboardInterrupt:
         print("evaluate.py: interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
@@ -149,12 +149,8 @@ def _progress(model: str) -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
-def _console() -> Console:
-    return Console(width=None if Console().is_terminal else _WIDTH_IN_A_FILE)
-
-
 def _print(run: Results, folder: Path) -> None:
-    console = _console()
+    console = stdout_console()
     for table in (tables.summary, tables.operating, tables.classes, tables.sizes):
         console.print(table(run).rich())
     console.print(f"report: {folder / REPORT_NAME}", soft_wrap=True, highlight=False)
@@ -162,11 +158,11 @@ def _print(run: Results, folder: Path) -> None:
 
 def _compare(runs: list[Results], out: Path) -> None:
     compare(runs, out)
-    console = _console()
+    console = stdout_console()
     console.print(tables.compared(runs).rich())
     console.print(tables.compared_classes(runs).rich())
     console.print(f"report: {out / REPORT_NAME}", soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "evaluate.py", DataError, EvaluationError, ServeError, TridetError)

@@ -6,11 +6,13 @@ Needs Chromium or Chrome on this machine (Debian and Ubuntu: apt-get install chr
 package playwright, which drives it.
 """
 
-import argparse
+import program
+
 import re
 import shutil
-import sys
 from pathlib import Path
+
+import click
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # The sandbox refuses to start as root, as in a container; the rest keeps it from calling home.
@@ -64,34 +66,26 @@ def screenshot(url: str, path: Path, size: tuple[int, int], ready: str, timeout_
             raise PageError(f"{url}: {error.message.splitlines()[0]}") from error
 
 
-def _size(text: str) -> tuple[int, int]:
+def _size(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, int]:
     if not re.fullmatch(r"[1-9]\d{1,3}x[1-9]\d{1,3}", text):
-        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT in pixels, got {text!r}")
+        raise click.BadParameter(f"expected WIDTHxHEIGHT in pixels, got {text!r}")
     width, height = text.split("x")
     return int(width), int(height)
 
 
-def main() -> int:
-    """Take the picture; return the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("url")
-    parser.add_argument("path", type=Path, metavar="PNG")
-    parser.add_argument("--size", type=_size, default="1440x900", metavar="WIDTHxHEIGHT")
-    parser.add_argument(
-        "--ready", default="canvas[data-frame]", metavar="CSS", help="wait until this is there"
-    )
-    parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS")
-    arguments = parser.parse_args()
-    try:
-        screenshot(
-            arguments.url, arguments.path, arguments.size, arguments.ready, arguments.timeout
-        )
-    except (PageError, OSError) as error:
-        print(f"page_screenshot: error: {error}", file=sys.stderr)
-        return 1
-    print(f"saved {arguments.path}")
-    return 0
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.argument("url")
+@click.argument("path", metavar="PNG", type=click.Path(path_type=Path))
+@click.option("--size", callback=_size, default="1440x900", metavar="WIDTHxHEIGHT")
+@click.option(
+    "--ready", default="canvas[data-frame]", metavar="CSS", help="Wait until this is there."
+)
+@click.option("--timeout", "timeout_s", default=30.0, metavar="SECONDS")
+def main(url: str, path: Path, size: tuple[int, int], ready: str, timeout_s: float) -> None:
+    """Save a picture of the page at URL, as a browser without a window shows it, as PNG."""
+    screenshot(url, path, size, ready, timeout_s)
+    print(f"saved {path}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.run(main, "page_screenshot", PageError)

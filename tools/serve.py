@@ -2,16 +2,13 @@
 
     python tools/serve.py [--repository model_repository] [--grpc-port 8001] ...
 
-The server is the one in the PyPI wheel nvidia-pytriton. Python code starts it with `LocalServer`:
-
-    from serve import LocalServer
-    with LocalServer("model_repository") as server:
-        ...  # server.grpc_url
+The server is the one in the PyPI wheel nvidia-pytriton, run by `local_triton.LocalServer`.
 """
 
 from __future__ import annotations
 
-import os
+import program
+
 import signal
 import sys
 import time
@@ -19,27 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 import click
-from local_triton import (
-    InstallationError,
-    LocalServer,
-    ModelLoadError,
-    NotReadyError,
-    PortTakenError,
-    RepositoryError,
-    ServeError,
-    ServerExitedError,
-)
-
-__all__ = [
-    "InstallationError",
-    "LocalServer",
-    "ModelLoadError",
-    "NotReadyError",
-    "PortTakenError",
-    "RepositoryError",
-    "ServeError",
-    "ServerExitedError",
-]
+from local_triton import LocalServer, ServeError, ServerExitedError
 
 _REPOSITORY = Path(__file__).resolve().parents[1] / "model_repository"
 _DEFAULT_GRPC_PORT = 8001
@@ -134,14 +111,9 @@ def main(
         signal.signal(number, _on_signal)
     try:
         status = _serve(server)
-    except ServeError as error:
-        click.echo(f"serve: {error}", err=True)
-        status = 1
     except BrokenPipeError:
-        # Whoever read the log is gone, as in `serve.py | head`.
-        server.stop()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+        server.stop()  # whoever read the log is gone, as in `serve.py | head`
+        raise
     except _StopRequest as request:
         status = _kill(server, request.name)
     sys.exit(status)
@@ -218,4 +190,4 @@ def _say_indented(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "serve", ServeError)

@@ -1,8 +1,10 @@
 """`make stream-demo`: two RTSP cameras, tritonserver, `tridet stream` and its live page.
 
-Uses what users use: `tridet-build`, `tools/serve.py`, the `tridet` command and a browser. The
+Uses what users use: `tridet-build`, the server of `tools/serve.py`, `tridet` and a browser. The
 cameras are GStreamer's RTSP server with H.264 of moving boards, `tools/cameras.py`.
 """
+
+import program
 
 import shlex
 import socket
@@ -11,10 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from demo import BIN, ROOT, console, run, step
+import click
+from demo import BIN, ROOT, call, console, step
+from local_triton import LocalServer, ServeError
 from page_screenshot import PageError, screenshot
 from rtsp_cameras import CamerasError, RtspCameras
-from serve import LocalServer, ServeError
 
 OUT = Path("out/stream-demo")
 CAMERAS = 2
@@ -26,20 +29,21 @@ READY = (
 )
 
 
-def main() -> int:
-    """Run the demo from the checkout's root; return the exit code."""
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Stream two RTSP cameras through the default detector and take a picture of the live page.
+
+    Writes out/stream-demo and renders model_repository/; cameras and server are stopped in the end.
+    """
     step("Rendering model_repository/ from models/pcb/detector.toml")
-    run("tridet-build", "repository", "models/pcb")
+    call("tridet-build", "repository", "models/pcb")
     step(f"Starting {CAMERAS} RTSP cameras and tritonserver")
-    try:
-        with (
-            RtspCameras(CAMERAS, size=(1280, 720), fps=10) as cameras,
-            LocalServer(ROOT / "model_repository", models=["pcb"]) as server,
-        ):
-            return _stream([cameras.url(number) for number in range(CAMERAS)], server.grpc_url)
-    except (CamerasError, ServeError, PageError) as error:
-        console.print(f"stream-demo: error: {error}", style="red")
-        return 1
+    with (
+        RtspCameras(CAMERAS, size=(1280, 720), fps=10) as cameras,
+        LocalServer(ROOT / "model_repository", models=["pcb"]) as server,
+    ):
+        code = _stream([cameras.url(number) for number in range(CAMERAS)], server.grpc_url)
+    sys.exit(code)
 
 
 def _stream(urls: list[str], server_url: str) -> int:
@@ -90,7 +94,4 @@ def _free_port() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    program.run(main, "stream-demo", CamerasError, ServeError, PageError)

@@ -10,65 +10,47 @@ The run folder gets Ultralytics' own logs and plots, and metrics.json if the dat
 
 from __future__ import annotations
 
-import argparse
+import program
+
 import importlib.util
 import json
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # tools/ is not an installed package
+import click
 
 
 class TrainError(ValueError):
     """A request that cannot be met; the message is one line for the user."""
 
 
-def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="train.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, help="Ultralytics data YAML")
-    parser.add_argument(
-        "--model",
-        default="yolo11n.yaml",
-        help="architecture (.yaml: from scratch), weights (.pt), or the name of published weights, "
-        "which Ultralytics downloads (yolo11n.pt)",
-    )
-    parser.add_argument("--imgsz", type=int, default=640, help="input size, a multiple of 32")
-    parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--lr0", type=float, help="initial learning rate; also fixes the optimizer (AdamW)"
-    )
-    parser.add_argument(
-        "--augmentation",
-        type=Path,
-        metavar="YAML",
-        help="augmentation settings of Ultralytics (default: its own)",
-    )
-    parser.add_argument("--close-mosaic", type=int, default=10, help="last epochs without mosaics")
-    parser.add_argument("--resume", type=Path, metavar="LAST_PT", help="go on from this last.pt")
-    parser.add_argument("--device", help="cpu, 0, or 0,1 (default: Ultralytics chooses)")
-    parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1))
-    parser.add_argument("--cache", choices=("ram", "disk", "off"), default="off")
-    parser.add_argument(
-        "--amp",
-        choices=("off", "bf16", "on"),
-        default="off",
-        help="mixed precision; 'on' lets Ultralytics download weights for a check first",
-    )
-    parser.add_argument("--project", type=Path, default=Path("runs"), help="folder of the runs")
-    parser.add_argument("--name", default="train", help="this run's folder in --project")
-    parser.add_argument(
-        "--eval-only", action="store_true", help="only measure --model on the test split"
-    )
-    return parser.parse_args(argv)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The options."""
+
+    data: Path | None
+    model: str
+    imgsz: int
+    epochs: int
+    batch: int
+    seed: int
+    lr0: float | None
+    augmentation: Path | None
+    close_mosaic: int
+    resume: Path | None
+    device: str | None
+    workers: int
+    cache: str
+    amp: str
+    project: Path
+    name: str
+    eval_only: bool
 
 
-def check_arguments(args: argparse.Namespace) -> None:
+def check_arguments(args: Settings) -> None:
     """Refuse what would only fail minutes later, and what Ultralytics reports unclearly."""
     for name, least in (
         ("epochs", 1),
@@ -105,7 +87,7 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise TrainError("ultralytics is not installed; run: pip install 'tridet[build]'")
 
 
-def train(args: argparse.Namespace) -> tuple[Path, Path]:
+def train(args: Settings) -> tuple[Path, Path]:
     """Train; gives the run folder and the path of the weights."""
     from ultralytics import YOLO
 
@@ -117,6 +99,7 @@ def train(args: argparse.Namespace) -> tuple[Path, Path]:
         model = YOLO(str(args.resume))
         model.train(resume=True, device=args.device)
     else:
+        assert args.data is not None  # check_arguments has seen to it
         model = YOLO(args.model)
         amp = {"off": False, "bf16": "bf16", "on": True}[args.amp]
         cache = False if args.cache == "off" else args.cache
@@ -159,9 +142,7 @@ def _augmentation(path: Path | None) -> dict[str, Any]:
     return settings
 
 
-def evaluate(
-    weights: Path, data: Path, folder: Path, args: argparse.Namespace
-) -> dict[str, Any] | None:
+def evaluate(weights: Path, data: Path, folder: Path, args: Settings) -> dict[str, Any] | None:
     """Measure on the test split and write metrics.json; None if there is no such split."""
     from detector_metrics import measure
 
@@ -172,37 +153,6 @@ def evaluate(
     part.write_text(json.dumps(metrics, indent=1) + "\n")
     part.replace(folder / "metrics.json")
     return metrics
-
-
-def main(argv: list[str] | None = None) -> int:
-    args = _parse(sys.argv[1:] if argv is None else argv)
-    try:
-        check_arguments(args)
-        if args.eval_only:
-            run, weights = args.project.resolve() / args.name, Path(args.model)
-            run.mkdir(parents=True, exist_ok=True)
-        else:
-            run, weights = train(args)
-            print(f"best weights: {weights}")
-        data = args.data or _data_of(weights)
-        metrics = evaluate(weights, data, run, args)
-    except TrainError as error:
-        print(f"train.py: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("train.py: interrupted; go on with --resume .../weights/last.pt", file=sys.stderr)
-        return 130
-    if metrics is None:
-        print("no test split in the data YAML: nothing measured")
-        return 0
-    print(f"test split: mAP50 {metrics['map50']:.4f}, mAP50-95 {metrics['map50_95']:.4f}")
-    if metrics["false_boxes_per_clean_image"] is not None:
-        print(
-            f"false boxes per defect-free image at conf {metrics['clean_conf']}: "
-            f"{metrics['false_boxes_per_clean_image']:.4f} ({metrics['clean_images']} images)"
-        )
-    print(f"metrics: {run / 'metrics.json'}")
-    return 0
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
@@ -217,5 +167,73 @@ def _data_of(weights: Path) -> Path:
     return Path(_checkpoint(weights)["train_args"]["data"])
 
 
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--data", type=_PATH, help="Ultralytics data YAML.")
+@click.option(
+    "--model",
+    default="yolo11n.yaml",
+    help="Architecture (.yaml: from scratch), weights (.pt), or the name of published weights, "
+    "which Ultralytics downloads (yolo11n.pt).",
+)
+@click.option("--imgsz", type=int, default=640, help="Input size, a multiple of 32.")
+@click.option("--epochs", type=int, default=60)
+@click.option("--batch", type=int, default=64)
+@click.option("--seed", type=int, default=0)
+@click.option("--lr0", type=float, help="Initial learning rate; also fixes the optimizer (AdamW).")
+@click.option(
+    "--augmentation",
+    type=_PATH,
+    metavar="YAML",
+    help="Augmentation settings of Ultralytics.  [default: its own]",
+)
+@click.option("--close-mosaic", type=int, default=10, help="Last epochs without mosaics.")
+@click.option("--resume", type=_PATH, metavar="LAST_PT", help="Go on from this last.pt.")
+@click.option("--device", help="cpu, 0, or 0,1.  [default: Ultralytics chooses]")
+@click.option("--workers", type=int, default=min(8, os.cpu_count() or 1))
+@click.option("--cache", type=click.Choice(["ram", "disk", "off"]), default="off")
+@click.option(
+    "--amp",
+    type=click.Choice(["off", "bf16", "on"]),
+    default="off",
+    help="Mixed precision; 'on' lets Ultralytics download weights for a check first.",
+)
+@click.option("--project", type=_PATH, default=Path("runs"), help="Folder of the runs.")
+@click.option("--name", default="train", help="This run's folder in --project.")
+@click.option("--eval-only", is_flag=True, help="Only measure --model on the test split.")
+def main(**options: Any) -> None:
+    """Train a YOLO detector on any Ultralytics data YAML, then measure it on the test split.
+
+    The run folder gets Ultralytics' own logs and plots, and metrics.json if the data has a test
+    split.
+    """
+    args = Settings(**options)
+    check_arguments(args)
+    try:
+        if args.eval_only:
+            folder, weights = args.project.resolve() / args.name, Path(args.model)
+            folder.mkdir(parents=True, exist_ok=True)
+        else:
+            folder, weights = train(args)
+            print(f"best weights: {weights}")
+        data = args.data or _data_of(weights)
+        metrics = evaluate(weights, data, folder, args)
+    except KeyboardInterrupt:
+        print("train.py: interrupted; go on with --resume .../weights/last.pt", file=sys.stderr)
+        sys.exit(130)
+    if metrics is None:
+        print("no test split in the data YAML: nothing measured")
+        return
+    print(f"test split: mAP50 {metrics['map50']:.4f}, mAP50-95 {metrics['map50_95']:.4f}")
+    if metrics["false_boxes_per_clean_image"] is not None:
+        print(
+            f"false boxes per defect-free image at conf {metrics['clean_conf']}: "
+            f"{metrics['false_boxes_per_clean_image']:.4f} ({metrics['clean_images']} images)"
+        )
+    print(f"metrics: {folder / 'metrics.json'}")
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program.run(main, "train.py", TrainError)

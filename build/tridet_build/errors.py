@@ -4,6 +4,7 @@ BuildError
 ├── ManifestError      a manifest is missing, malformed or contradicts itself
 ├── ExportError        weights cannot be exported to ONNX
 ├── ImagesError        there are too few real images that can be read
+├── DataError          a data set cannot be read, or its labels cannot be used
 ├── CalibrationError   too few images are asked for, or the cache cannot be written
 ├── PrecisionError     a variant of another precision cannot be made
 ├── GateError          a variant cannot be judged, or detects too differently (GateFailedError)
@@ -55,6 +56,10 @@ class ExportError(BuildError):
 
 class ImagesError(BuildError):
     """There are too few real images to calibrate with, or to judge or verify on."""
+
+
+class DataError(BuildError):
+    """A data set that cannot be read at all, or labels that a figure cannot be made of."""
 
 
 class CalibrationError(BuildError):

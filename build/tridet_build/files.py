@@ -1,5 +1,6 @@
-"""Write artifacts in one step: whoever reads, and whatever breaks, sees the old file or the new."""
+"""Artifacts: written in one step, so that whoever reads sees the old or the new; and hashed."""
 
+import hashlib
 from pathlib import Path
 
 from tridet.files import replacing
@@ -16,3 +17,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
         # Whatever the umask says: a server in a container runs as another user.
         temporary.chmod(0o644)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -20,6 +20,8 @@ _MOST_ON_A_GPU = 2
 _LEAST_GAIN = 0.1
 _FULL_MACHINE = 0.85
 _DELAY_GRAIN_US = 100
+# Of the latency limit: a lone request waits out the whole delay.
+_MOST_DELAY = 0.1
 
 Batches = Mapping[int, tuple[int, float]]
 
@@ -63,6 +65,7 @@ def advise(
     *,
     wall_s: float,
     rate: float,
+    limit_ms: float,
     cores: int,
 ) -> Advice:
     """Return the advice for ``rate``.
@@ -73,6 +76,7 @@ def advise(
         batches: step and batch size to executions and their milliseconds in all.
         wall_s: how long that run took.
         rate: frames a second to be set up for.
+        limit_ms: of the 99th percentile of the latency.
         cores: that the server may use.
     """
     found = [_step(step, steps, done[step.model], wall_s, rate, cores) for step in steps]
@@ -81,7 +85,7 @@ def advise(
     }
     detectors = [step for step in steps if step.role == DETECTOR]
     delays = [
-        _delay(step, batches.get(step.model, {}), done[step.model], wall_s, rate)
+        _delay(step, batches.get(step.model, {}), done[step.model], wall_s, rate, limit_ms)
         for step in detectors
     ]
     delay_us, delay_why = max(delays)
@@ -119,12 +123,12 @@ def _width(step: Step, cores: int) -> int:
 
 
 def _delay(
-    step: Step, batches: Batches, done: StepTime, wall_s: float, rate: float
+    step: Step, batches: Batches, done: StepTime, wall_s: float, rate: float, limit_ms: float
 ) -> tuple[int, str]:
     """Return microseconds and the reason."""
     busy = busy_share(step, done, wall_s)
     if busy <= MOST_BUSY:
-        return 0, f"{step.model} is {busy:.0%} busy: a lone request should not wait for company"
+        return 0, f"{step.model} is {busy:.0%} busy: a lone request should not wait for others"
     per_image = {size: ms / runs / size for size, (runs, ms) in batches.items()}
     if len(per_image) < 2:
         return 0, f"{step.model} ran batches of one size only: nothing to compare"
@@ -141,7 +145,11 @@ def _delay(
     # The time in which a batch of the best size comes together, or half of what it runs for: to
     # wait longer than that costs more than it gains.
     delay_us = min((best - 1) / rate * 1e6, per_image[best] * best * 1e3 / 2)
-    return math.ceil(delay_us / _DELAY_GRAIN_US) * _DELAY_GRAIN_US, costs
+    most_us = _MOST_DELAY * limit_ms * 1e3
+    if delay_us > most_us:
+        delay_us = most_us
+        costs += f"; {_MOST_DELAY:.0%} of the latency limit of {limit_ms:.4g} ms is the most"
+    return int(delay_us // _DELAY_GRAIN_US) * _DELAY_GRAIN_US, costs
 
 
 def _verdict(steps: Sequence[Step], found: Sequence[StepAdvice], rate: float, cores: int) -> str:

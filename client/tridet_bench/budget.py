@@ -1,4 +1,4 @@
-"""Where the time of a frame goes, from the moment it was to be sent to its boxes."""
+"""Where the time of a frame goes, from the intended send time to its boxes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ LATE, PREPARE, CLIENT, WIRE, QUEUE, OTHER = (
 )
 SEGMENTS = (LATE, PREPARE, CLIENT, WIRE, PREPROCESS, QUEUE, DETECTOR, NMS, OTHER)
 MEANINGS = {
-    LATE: "between the moment that was meant and the actual sending; open loop only",
+    LATE: "from the intended send time to the actual one; open loop only",
     PREPARE: "the client reads, decodes, resizes or encodes",
     CLIENT: "the client builds the request, reads the answer, waits for its own CPU",
-    WIRE: "gRPC and network: the call less the server's own time",
-    PREPROCESS: "that step works: copies in, compute, copies out",
+    WIRE: "gRPC and network: the call minus the server's own time",
+    PREPROCESS: "the step itself: tensors in, compute, tensors out",
     QUEUE: "waiting in the server for an instance of a step, all steps together",
-    DETECTOR: "that step works; of a group's detectors the slowest",
-    NMS: "that step works, for every member of a group",
-    OTHER: "the server passes tensors from step to step",
+    DETECTOR: "the step itself; in a group, the slowest detector",
+    NMS: "the step itself, for every member of a group",
+    OTHER: "the server's scheduling, and tensors from step to step",
 }
 
 

@@ -1,4 +1,4 @@
-"""One load on one way to send one kind of frame: run, and summed up."""
+"""One load of one workload: run, and summed up."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from tridet.exceptions import TridetError
 from tridet.processing.contract import ENCODED_SUFFIX
 from tridet.server_info import Observation, ServerInfo, StepTime, difference
 
 from tridet_bench.budget import ServerBudget, budget_of, server_budget
-from tridet_bench.latency import Histogram, Latency, histogram_of, latency_of
+from tridet_bench.latency import Histogram, Latency, histogram_of, latency_of, percentile
 from tridet_bench.loops import Closed, Load
 from tridet_bench.server import Step, steps_of
-from tridet_bench.worker import Way
+from tridet_bench.worker import Workload
 from tridet_bench.workers import Run, Workers
 
 # A generator that is later than this share of the median latency measures itself.
@@ -34,13 +33,13 @@ _MOST_SETTLING_S = 60.0
 class Case:
     """What is measured together."""
 
-    way: Way
+    workload: Workload
     load: Load
 
     @property
     def label(self) -> str:
         """As reports call it."""
-        return f"{self.way.label} {self.load.label}"
+        return f"{self.workload.label} {self.load.label}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,9 @@ class Result:
     messages: Mapping[str, str]
     """The first message of each kind of error."""
     latency: Latency
-    """From the moment that was meant."""
+    """From the intended send time."""
     service: Latency
-    """From the actual sending."""
+    """From the actual send time."""
     histogram: Histogram
     late_p99_ms: float | None
     """How late the generator sent; None in a closed loop."""
@@ -107,9 +106,9 @@ class Result:
         return more if more > _MOST_MISCOUNTED * self.answered + 1 else 0
 
 
-def ensemble_of(model: str, way: Way) -> str:
-    """Return the name of the ensemble that a way calls."""
-    return model + (ENCODED_SUFFIX if way.transport == "encoded" else "")
+def ensemble_of(model: str, workload: Workload) -> str:
+    """Return the name of the ensemble that a workload calls."""
+    return model + (ENCODED_SUFFIX if workload.transport == "encoded" else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +124,16 @@ class Bench:
     def run(self, case: Case) -> Result:
         """Warm up, measure, and ask the server what it did.
 
-        The way of the case must be ready. A server that goes away ends the case, not the call.
+        The workload of the case must be ready. A server that goes away ends the case, not the call.
         """
-        ensemble = ensemble_of(self.model, case.way)
+        ensemble = ensemble_of(self.model, case.workload)
         steps = steps_of(self.server, ensemble)
-        self._settle(case.way)
+        self._settle(case.workload)
         if self.warmup_s:
-            self.workers.run(case.way, case.load, self.warmup_s)
+            self.workers.run(case.workload, case.load, self.warmup_s)
         time.sleep(_SETTLE_S)
         before = self.server.observe()
-        run = self.workers.run(case.way, case.load, self.duration_s)
+        run = self.workers.run(case.workload, case.load, self.duration_s)
         time.sleep(_SETTLE_S)
         try:
             after = self.server.observe()
@@ -142,12 +141,12 @@ class Bench:
             after = before  # it has gone, and with it what it counted
         return summarized(case, run, self.duration_s, steps, before, after, ensemble)
 
-    def _settle(self, way: Way) -> None:
+    def _settle(self, workload: Workload) -> None:
         """Wait until the server has worked off what an overload before has left: it takes a single
         request again, and answers in turn."""
         give_up_s = time.monotonic() + _MOST_SETTLING_S
         while time.monotonic() < give_up_s:
-            samples = self.workers.run(way, Closed(1), _PROBE_S).samples
+            samples = self.workers.run(workload, Closed(1), _PROBE_S).samples
             if len(samples.answered) or samples.fatal is not None:
                 return
             time.sleep(_PAUSE_S)
@@ -179,7 +178,7 @@ def summarized(
         latency=latency_of(samples.latency_s),
         service=latency_of(samples.service_s),
         histogram=histogram_of(samples.latency_s),
-        late_p99_ms=float(np.percentile(late_ms, 99)) if len(late_ms) else None,
+        late_p99_ms=percentile(late_ms, 99) if len(late_ms) else None,
         late_max_ms=float(late_ms.max()) if len(late_ms) else None,
         client_cpu_ms=sum(run.cpu_s) * 1e3 / answered if answered else None,
         busiest_client=max(run.cpu_s) / run.wall_s,

@@ -46,7 +46,7 @@ def _distinct(_context: click.Context, _option: click.Parameter, values: list[st
     metavar="N[,N...]",
     default=(),
     type=CommaList(_number(int, _MOST_CONCURRENCY), "whole numbers as in 1,8"),
-    help="Closed loop: so many requests under way at all times; 1 if no load is given.",
+    help="Closed loop: keep this many requests in flight; 1 if no load is given.",
 )
 @click.option(
     "--rate",
@@ -54,19 +54,19 @@ def _distinct(_context: click.Context, _option: click.Parameter, values: list[st
     metavar="R[,R...]",
     default=(),
     type=CommaList(_number(float, _MOST_RATE), "numbers as in 50,100"),
-    help="Open loop: so many requests a second, at random times, "
+    help="Open loop: this many requests a second on average, at random times, "
     "whether the server keeps up or not.",
 )
 @click.option(
     "--until-saturation",
     is_flag=True,
-    help="Raise the rate until the server breaks, and recommend instance counts and batch delay.",
+    help="Raise the rate until the server no longer copes; recommend instance counts and a delay.",
 )
 @click.option(
     "--p99-limit-ms",
     type=_POSITIVE,
     metavar="MS",
-    help="What --until-saturation calls broken; five times the p99 of an idle server if not given.",
+    help="The p99 that --until-saturation accepts; by default five times that of an idle server.",
 )
 @click.option(
     "--transport",
@@ -84,7 +84,7 @@ def _distinct(_context: click.Context, _option: click.Parameter, values: list[st
     metavar="WxH[,WxH...]",
     default=(),
     type=CommaList(str, "sizes as in 1280x720"),
-    help="Sizes of made frames, where no IMAGE is given; 1280x720 if not given.",
+    help="Sizes of the generated frames if no IMAGE is given; 1280x720 by default.",
 )
 @click.option(
     "--duration",
@@ -93,7 +93,7 @@ def _distinct(_context: click.Context, _option: click.Parameter, values: list[st
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="Of each case.",
+    help="How long each case is measured.",
 )
 @click.option(
     "--warmup",
@@ -102,19 +102,19 @@ def _distinct(_context: click.Context, _option: click.Parameter, values: list[st
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="Run each case so long before it counts.",
+    help="How long each case runs before it is measured.",
 )
 @click.option(
     "--processes",
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Share the load among so many client processes.",
+    help="Share the load among this many client processes.",
 )
 @click.option(
     "--perf-analyzer",
     is_flag=True,
-    help="Let NVIDIA's perf_analyzer repeat the cases of the transports raw and shm.",
+    help="Repeat the cases of the transports raw and shm with NVIDIA's perf_analyzer.",
 )
 @click.option(
     "--out",
@@ -139,7 +139,7 @@ def bench(server: ServerOptions, **options: Any) -> None:
       tridet bench --until-saturation --p99-limit-ms 50
       tridet bench boards/*.jpg --transport encoded --duration 30
     """
-    from tridet_bench.show import show
+    from tridet_bench.show import Options, show
 
-    if not show(server, **options):
+    if not show(server, Options(**options)):
         raise click.exceptions.Exit(1)

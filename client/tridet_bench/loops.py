@@ -1,4 +1,4 @@
-"""When requests are sent: a fixed number under way, or at random times."""
+"""When requests are sent: a fixed number in flight, or at random, independent of the answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Send = Callable[[int], Awaitable[Spent]]
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """So many requests under way at all times: the next is sent when one is answered."""
+    """A fixed number of requests in flight: the next is sent when one is answered."""
 
     concurrency: int
 
@@ -45,7 +45,7 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """So many requests a second on average, whatever the server does: Poisson arrivals."""
+    """A mean number of requests a second, whatever the server does: Poisson arrivals."""
 
     rate: float
 
@@ -71,7 +71,7 @@ def poisson_moments(rate: float, duration_s: float, rng: np.random.Generator) ->
 async def closed_loop(
     concurrency: int, start_s: float, duration_s: float, send: Send, recorder: Recorder
 ) -> None:
-    """Keep ``concurrency`` requests under way until the time is over; wait for the last ones."""
+    """Keep ``concurrency`` requests in flight until the time is over; wait for the last ones."""
     clock = asyncio.get_running_loop().time
     numbers = iter(range(2**62))
 
@@ -86,7 +86,7 @@ async def closed_loop(
 async def open_loop(moments: FloatArray, start_s: float, send: Send, recorder: Recorder) -> None:
     """Send a request at each of ``moments`` after ``start_s``; wait for the last ones.
 
-    A request's time counts from the moment that was meant, even if this process comes late.
+    A request's time counts from the intended send time, even if this process is late.
     """
     clock = asyncio.get_running_loop().time
     tasks: set[asyncio.Task[None]] = set()
@@ -101,7 +101,7 @@ async def open_loop(moments: FloatArray, start_s: float, send: Send, recorder: R
         if recorder.fatal is not None:
             break
         if len(tasks) >= MOST_UNDER_WAY:
-            recorder.missed("NotSent", f"{MOST_UNDER_WAY} requests are under way already")
+            recorder.missed("NotSent", f"{MOST_UNDER_WAY} requests are in flight already")
             continue
         task = asyncio.create_task(send_late(number, start_s + moment))
         tasks.add(task)

@@ -43,9 +43,9 @@ def command_of(
 ) -> list[str] | None:
     """Return the command line for the load of a result; None if perf_analyzer cannot make it."""
     case = result.case
-    if case.way.transport not in TRANSPORTS or case.way.frames.size is None:
+    if case.workload.transport not in TRANSPORTS or case.workload.frames.size is None:
         return None
-    width, height = case.way.frames.size
+    width, height = case.workload.frames.size
     load = (
         ["--concurrency-range", str(case.load.concurrency)]
         if isinstance(case.load, Closed)
@@ -64,7 +64,7 @@ def command_of(
         *("-b", "1"),
         *("--shape", f"{IMAGE}:{height},{width},3"),
         *("--input-data", "zero"),
-        *("--shared-memory", TRANSPORTS[case.way.transport]),
+        *("--shared-memory", TRANSPORTS[case.workload.transport]),
         *load,
         *("--measurement-interval", str(int(duration_s * 1000))),
         *("--max-trials", str(_MOST_WINDOWS)),

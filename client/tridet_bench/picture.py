@@ -86,7 +86,7 @@ def _draw_budget(axes: Axes, bars: Sequence[Bar], model: str) -> None:
     axes.set_yticks(rows, [name for name, _ in bars], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlim(0, longest * 1.08)
-    axes.set_xlabel("ms, mean of a frame, from the moment it was to be sent to its boxes")
+    axes.set_xlabel("ms, mean per frame, from the intended send time to its boxes")
     axes.set_title(f"Where the time of a frame goes: {model}", loc="left")
     _tidy(axes)
 
@@ -113,7 +113,7 @@ def _draw_curve(axes: Axes, saturation: Saturation) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("offered, frames/s (Poisson arrivals)")
     axes.set_ylabel("latency, ms")
-    axes.set_title(f"Until saturation: {saturation.way.label}", loc="left")
+    axes.set_title(f"Until saturation: {saturation.workload.label}", loc="left")
     axes.legend(frameon=False, fontsize=8)
     _tidy(axes)
 

@@ -39,8 +39,8 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
 
 def _result(result: Result) -> dict[str, Any]:
     return {
-        "transport": result.case.way.transport,
-        "frames": result.case.way.frames.label,
+        "transport": result.case.workload.transport,
+        "frames": result.case.workload.frames.label,
         "load": _load(result.case.load),
         "wall_s": result.wall_s,
         "answered": result.answered,
@@ -85,8 +85,8 @@ def _step(step: StepTime) -> dict[str, Any]:
 
 def _saturation(found: Saturation) -> dict[str, Any]:
     return {
-        "transport": found.way.transport,
-        "frames": found.way.frames.label,
+        "transport": found.workload.transport,
+        "frames": found.workload.frames.label,
         **asdict(found.knee),
         "advice": asdict(found.advice) if found.advice else None,
     }

@@ -15,7 +15,7 @@ from tridet_bench.loops import Load
 from tridet_bench.machine import Machine, busy_cores, this_machine
 from tridet_bench.perf_analyzer import CrossCheck, cross_check
 from tridet_bench.saturation import Saturation, saturate
-from tridet_bench.worker import Target, Way
+from tridet_bench.worker import Target, Workload
 from tridet_bench.workers import Workers
 
 _IDLE_S = 1.0
@@ -26,7 +26,7 @@ class Plan:
     """What is asked for."""
 
     target: Target
-    ways: Sequence[Way]
+    workloads: Sequence[Workload]
     loads: Sequence[Load]
     duration_s: float
     warmup_s: float
@@ -53,7 +53,7 @@ class Outcome:
 
 
 def run(plan: Plan, on_result: Callable[[Result], None], say: Callable[[str], None]) -> Outcome:
-    """Run every load on every way, then the search for the knee, then the cross-check.
+    """Run every load of every workload, then the search for the knee, then the cross-check.
 
     Args:
         plan: what is asked for.
@@ -71,9 +71,9 @@ def run(plan: Plan, on_result: Callable[[Result], None], say: Callable[[str], No
         outcome = Outcome(plan, this_machine(version), busy_cores(_IDLE_S))
         workers = stack.enter_context(Workers(target, plan.processes))
         bench = Bench(workers, server, target.model, plan.duration_s, plan.warmup_s)
-        for way in plan.ways:
-            say(f"getting ready for {way.label}")
-            workers.get_ready(way)
+        for workload in plan.workloads:
+            say(f"getting ready for {workload.label}")
+            workers.get_ready(workload)
 
         def keep(result: Result) -> None:
             outcome.results.append(result)
@@ -93,19 +93,19 @@ def _measure(
     say: Callable[[str], None],
 ) -> None:
     plan = outcome.plan
-    for way in plan.ways:
+    for workload in plan.workloads:
         for load in plan.loads:
-            say(f"{way.label}, {load.label}")
-            result = bench.run(Case(way, load))
+            say(f"{workload.label}, {load.label}")
+            result = bench.run(Case(workload, load))
             keep(result)
             if result.fatal is not None:
                 raise TridetError(result.fatal)
         if plan.until_saturation:
-            say(f"{way.label}, until saturation")
+            say(f"{workload.label}, until saturation")
             outcome.saturations.append(
                 saturate(
                     bench,
-                    way,
+                    workload,
                     limit_ms=plan.p99_limit_ms,
                     cores=outcome.machine.cores,
                     on_result=keep,

@@ -12,7 +12,7 @@ from tridet_bench.cases import Bench, Case, Result, ensemble_of
 from tridet_bench.knee import Knee, Point, find_knee
 from tridet_bench.loops import Closed, Open
 from tridet_bench.server import steps_of
-from tridet_bench.worker import Way
+from tridet_bench.worker import Workload
 
 # Without a limit of the user's: the p99 of an idle server, times this.
 _BLOWN_UP = 5.0
@@ -20,9 +20,9 @@ _BLOWN_UP = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Saturation:
-    """Where one way to send frames ends."""
+    """Where the server stops coping with one workload."""
 
-    way: Way
+    workload: Workload
     knee: Knee
     advice: Advice | None
     """None where not even the lowest rate was served well."""
@@ -30,7 +30,7 @@ class Saturation:
 
 def saturate(
     bench: Bench,
-    way: Way,
+    workload: Workload,
     *,
     limit_ms: float | None,
     cores: int,
@@ -40,7 +40,7 @@ def saturate(
 
     Args:
         bench: the runs.
-        way: what is sent; it must be ready.
+        workload: what is sent; it must be ready.
         limit_ms: of the 99th percentile; None is five times that of an idle server.
         cores: that the server may use.
         on_result: gets each run as it is done.
@@ -56,31 +56,32 @@ def saturate(
             raise TridetError(result.fatal)
         return result
 
-    idle = run(Case(way, Closed(1)))
+    idle = run(Case(workload, Closed(1)))
     if not idle.answered:
-        raise TridetError(f"{way.label}: no request was answered; {_first_error(idle)}")
+        raise TridetError(f"{workload.label}: no request was answered; {_first_error(idle)}")
     limit_ms = limit_ms or _BLOWN_UP * (_p99_ms(idle) or 0.0)
     measured: list[tuple[Point, Result]] = []
 
     def measure(rate: float) -> Point:
-        result = run(Case(way, Open(rate)))
+        result = run(Case(workload, Open(rate)))
         point = point_of(rate, result)
         measured.append((point, result))
         return point
 
     knee = find_knee(measure, idle.throughput / 2, limit_ms)
     if knee.sustained is None:
-        return Saturation(way, knee, None)
+        return Saturation(workload, knee, None)
     best = next(result for point, result in measured if point is knee.sustained)
     advice = advise(
-        steps_of(bench.server, ensemble_of(bench.model, way)),
+        steps_of(bench.server, ensemble_of(bench.model, workload)),
         best.steps,
         best.batches,
         wall_s=best.wall_s,
         rate=(knee.failed or knee.sustained).offered,
+        limit_ms=knee.limit_ms,
         cores=cores,
     )
-    return Saturation(way, knee, advice)
+    return Saturation(workload, knee, advice)
 
 
 def point_of(rate: float, result: Result) -> Point:

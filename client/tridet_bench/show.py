@@ -6,11 +6,13 @@ import json
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
+from tridet.cli.console import stdout_console
 from tridet.cli.image_files import STDIN, find_sources
 from tridet.cli.options import ServerOptions
 from tridet.exceptions import InvalidInput
@@ -19,7 +21,7 @@ from tridet.transports import Transport
 
 from tridet_bench.cases import Result
 from tridet_bench.frames import Frames, frames_of_files, frames_of_size
-from tridet_bench.loops import Closed, Open
+from tridet_bench.loops import Closed, Load, Open
 from tridet_bench.page import page_from
 from tridet_bench.perf_analyzer import NAME, TRANSPORTS
 from tridet_bench.picture import draw
@@ -34,75 +36,82 @@ from tridet_bench.tables import (
     step_table,
     warnings,
 )
-from tridet_bench.worker import Target, Way
+from tridet_bench.worker import Target, Workload
 
 _DEFAULT_SIZE = "1280x720"
-# Off a terminal a table is read by programs or pasted: do not fold it to 80 columns.
-_WIDTH_IN_A_FILE = 200
 
 
-def show(
-    server: ServerOptions,
-    *,
-    sources: Sequence[str],
-    concurrency: Sequence[int],
-    rates: Sequence[float],
-    until_saturation: bool,
-    p99_limit_ms: float | None,
-    transports: Sequence[Transport],
-    sizes: Sequence[str],
-    duration_s: float,
-    warmup_s: float,
-    processes: int,
-    perf_analyzer: bool,
-    out: Path | None,
-    model: str,
-    conf: float | None,
-    imgsz: int | None,
-    quiet: bool,
-) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of ``tridet bench``, but for the server's."""
+
+    sources: Sequence[str]
+    concurrency: Sequence[int]
+    rates: Sequence[float]
+    until_saturation: bool
+    p99_limit_ms: float | None
+    transports: Sequence[Transport]
+    sizes: Sequence[str]
+    duration_s: float
+    warmup_s: float
+    processes: int
+    perf_analyzer: bool
+    out: Path | None
+    model: str
+    conf: float | None
+    imgsz: int | None
+    quiet: bool
+
+
+def show(server: ServerOptions, options: Options) -> bool:
     """Run, print and write; return whether it came to its end.
 
     Raises:
         UsageError, TridetError, OSError: an option is not acceptable, the server cannot be used, or
             a file cannot be written.
     """
-    if p99_limit_ms is not None and not until_saturation:
-        raise click.UsageError("--p99-limit-ms is for --until-saturation: add it")
-    if not (concurrency or rates or until_saturation):
-        concurrency = [1]
-    given = {"conf": conf, "imgsz": imgsz}
-    plan = Plan(
-        target=Target(
-            server.url,
-            model,
-            server.tls,
-            server.timeout_s,
-            {name: value for name, value in given.items() if value is not None},
-        ),
-        ways=[
-            Way(transport, frames) for transport in transports for frames in _frames(sources, sizes)
-        ],
-        loads=[*map(Closed, concurrency), *map(Open, rates)],
-        duration_s=duration_s,
-        warmup_s=warmup_s,
-        processes=processes,
-        until_saturation=until_saturation,
-        p99_limit_ms=p99_limit_ms,
-        perf_analyzer=_perf_analyzer(transports, sources) if perf_analyzer else None,
-    )
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)  # to learn now, not after the run, that it cannot be
-    outcome = _run(plan, quiet)
+    plan = _plan(server, options)
+    if options.out is not None:
+        # To learn now, not after the run, that it cannot be.
+        options.out.mkdir(parents=True, exist_ok=True)
+    outcome = _run(plan, options.quiet)
     tables = _tables(outcome)
-    console = _console()
-    if not quiet:
-        _print(console, outcome, tables)
-    if out is not None:
-        _write(out, outcome, tables)
+    if not options.quiet:
+        _print(outcome, tables)
+    if options.out is not None:
+        _write(options.out, outcome, tables)
     if outcome.ended_early:
         click.echo(f"tridet: error: the run ended early: {outcome.ended_early}", err=True)
     return outcome.ended_early is None
+
+
+def _plan(server: ServerOptions, options: Options) -> Plan:
+    if options.p99_limit_ms is not None and not options.until_saturation:
+        raise click.UsageError("--p99-limit-ms is for --until-saturation: add it")
+    loads: list[Load] = [*map(Closed, options.concurrency), *map(Open, options.rates)]
+    thresholds = {"conf": options.conf, "imgsz": options.imgsz}
+    frames = _frames(options.sources, options.sizes)
+    return Plan(
+        target=Target(
+            server.url,
+            options.model,
+            server.tls,
+            server.timeout_s,
+            {name: value for name, value in thresholds.items() if value is not None},
+        ),
+        workloads=[
+            Workload(transport, frame) for transport in options.transports for frame in frames
+        ],
+        loads=loads or ([] if options.until_saturation else [Closed(1)]),
+        duration_s=options.duration_s,
+        warmup_s=options.warmup_s,
+        processes=options.processes,
+        until_saturation=options.until_saturation,
+        p99_limit_ms=options.p99_limit_ms,
+        perf_analyzer=(
+            _perf_analyzer(options.transports, options.sources) if options.perf_analyzer else None
+        ),
+    )
 
 
 def _frames(sources: Sequence[str], sizes: Sequence[str]) -> list[Frames]:
@@ -168,11 +177,8 @@ def _tables(outcome: Outcome) -> list[Table]:
     return tables
 
 
-def _console() -> Console:
-    return Console(width=None if Console().is_terminal else _WIDTH_IN_A_FILE, highlight=False)
-
-
-def _print(console: Console, outcome: Outcome, tables: Sequence[Table]) -> None:
+def _print(outcome: Outcome, tables: Sequence[Table]) -> None:
+    console = stdout_console()
     for table in tables:
         console.print(table.rich())
         console.print()

@@ -1,10 +1,9 @@
-"""A table, once: for the terminal, for the page and for docs/."""
+"""A table, once: for the terminal, for a page and for docs/."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from rich.table import Table as RichTable
 
@@ -30,14 +29,6 @@ class Table:
         for row in self.rows:
             table.add_row(*row)
         return table
-
-    def html(self) -> str:
-        """Return it as a heading and a table."""
-        head = "".join(f"<th>{escape(column)}</th>" for column in self.columns)
-        body = "\n".join(
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows
-        )
-        return f"<h2>{escape(self.title)}</h2>\n<table>\n<tr>{head}</tr>\n{body}\n</table>"
 
     def markdown(self) -> str:
         """Return it as a Markdown section."""

@@ -27,7 +27,7 @@ _REASONS = {
 def latency_table(results: Sequence[Result]) -> Table:
     """Latency, throughput and errors of each case."""
     return Table(
-        "Latency from the moment a frame was to be sent, ms",
+        "Latency from the intended send time, ms",
         ("case", "answers/s", "mean", "p50", "p90", "p99", "p99.9", "max", "failed", "client CPU"),
         [
             (
@@ -55,7 +55,7 @@ def latency_table(results: Sequence[Result]) -> Table:
 def budget_table(results: Sequence[Result]) -> Table:
     """Where the mean latency of each case goes."""
     return Table(
-        "Budget of a frame, ms: adds up to the mean",
+        "Budget of a frame, ms (the parts add up to the mean)",
         ("case", *SEGMENTS),
         [
             (result.case.label, *(number(result.budget_ms[name]) for name in SEGMENTS))
@@ -90,12 +90,12 @@ def sentences(saturation: Saturation) -> list[str]:
     lines = []
     if knee.sustained is None:
         lines.append(
-            f"{saturation.way.label}: no rate was served with p99 under {knee.limit_ms:.1f} ms: "
-            f"{_REASONS[knee.reason]}"
+            f"{saturation.workload.label}: no rate was served with p99 under "
+            f"{knee.limit_ms:.1f} ms: {_REASONS[knee.reason]}"
         )
     else:
         lines.append(
-            f"{saturation.way.label}: sustains {knee.sustained.offered:.4g} frames/s "
+            f"{saturation.workload.label}: sustains {knee.sustained.offered:.4g} frames/s "
             f"(p99 {number(knee.sustained.p99_ms, 1)} ms, limit {knee.limit_ms:.1f} ms)"
         )
     if knee.sustained is not None and knee.failed is not None:
@@ -139,14 +139,14 @@ def warnings(outcome: Outcome) -> list[str]:
     if outcome.busy_before > _BUSY * outcome.machine.cores:
         lines.append(
             f"other programs kept {outcome.busy_before:.1f} of {outcome.machine.cores} cores busy "
-            "before the run: compare within it only"
+            "before the run: compare figures of this run only"
         )
     for result in outcome.results:
         if result.generator_limited:
             late = (
                 ""
                 if result.late_p99_ms is None
-                else f"sent 1 % of the requests {result.late_p99_ms:.1f} ms late or more "
+                else f"sent 1 % of the requests at least {result.late_p99_ms:.1f} ms late "
                 f"(at most {result.late_max_ms:.1f} ms), "
             )
             lines.append(
@@ -157,7 +157,7 @@ def warnings(outcome: Outcome) -> list[str]:
         if result.foreign:
             lines.append(
                 f"{result.case.label}: the server's times are means that contain {result.foreign} "
-                "frames which this run did not get an answer for"
+                "frames that this run got no answer for"
             )
         lines += [
             f"{result.case.label}: {kind} x {result.errors[kind]}, the first: {message}"

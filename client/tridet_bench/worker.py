@@ -9,26 +9,31 @@ import selectors
 import signal
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
 import cv2
 import numpy as np
+from tridet.async_detector import AsyncDetector
 from tridet.channel import TLS
 from tridet.exceptions import TridetError
+from tridet.flow import Call, Compute, Step
 from tridet.images import ImageLike
 from tridet.transports import Transport
 
 from tridet_bench.frames import Frames
 from tridet_bench.loops import Closed, Load, Spent, closed_loop, open_loop, poisson_moments
 from tridet_bench.samples import Recorder, Samples
-from tridet_bench.timed import TimedDetector
+
+_StepSeconds = dict[type[Step], float]
+_spent: ContextVar[_StepSeconds] = ContextVar("_spent")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to send to."""
+    """Where requests go."""
 
     url: str
     model: str
@@ -38,7 +43,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Workload:
     """What is sent, and how."""
 
     transport: Transport
@@ -54,7 +59,7 @@ class Way:
 class Phase:
     """One load for some time."""
 
-    way: Way
+    workload: Workload
     load: Load
     start_s: float
     """On ``time.monotonic()``, which all processes of a machine share."""
@@ -74,7 +79,8 @@ class PhaseResult:
 
 
 def serve(pipe: Connection, target: Target) -> None:
-    """Answer ``Way`` (get ready for it: None) and ``Phase`` (PhaseResult) until the pipe closes.
+    """Answer until the pipe closes: a ``Workload``, for which it gets ready, with None, and a
+    ``Phase`` with its PhaseResult.
 
     An expected error is the answer too.
     """
@@ -94,11 +100,30 @@ def serve(pipe: Connection, target: Target) -> None:
         loop.run_until_complete(main)
 
 
+class TimedDetector(AsyncDetector):
+    """The users' AsyncDetector; requests at the same time need a task each."""
+
+    async def timed(self, image: ImageLike) -> Spent:
+        """Detect, throw the boxes away and say where the time went."""
+        spent: _StepSeconds = {}
+        _spent.set(spent)
+        await self(image)
+        return Spent(spent.get(Compute, 0.0), spent.get(Call, 0.0))
+
+    async def _perform(self, step: Step) -> Any:
+        started = time.monotonic()
+        try:
+            return await super()._perform(step)
+        finally:
+            spent = _spent.get({})
+            spent[type(step)] = spent.get(type(step), 0.0) + time.monotonic() - started
+
+
 class _Generator:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._detectors: dict[Transport, TimedDetector] = {}
-        self._frames: dict[Way, list[ImageLike]] = {}
+        self._frames: dict[Workload, list[ImageLike]] = {}
 
     async def answer(self, pipe: Connection) -> None:
         try:
@@ -108,7 +133,7 @@ class _Generator:
                 if asked is None:
                     return
                 try:
-                    ready = isinstance(asked, Way)
+                    ready = isinstance(asked, Workload)
                     pipe.send(await (self._get_ready(asked) if ready else self._run(asked)))
                 except TridetError as error:
                     pipe.send(error)
@@ -116,29 +141,29 @@ class _Generator:
             for detector in self._detectors.values():
                 await detector.close()
 
-    async def _get_ready(self, way: Way) -> None:
-        detector = self._detectors.get(way.transport)
+    async def _get_ready(self, workload: Workload) -> None:
+        detector = self._detectors.get(workload.transport)
         if detector is None:
             target = self._target
             detector = TimedDetector(
                 target.url,
                 target.model,
-                transport=way.transport,
+                transport=workload.transport,
                 timeout_s=target.timeout_s,
                 tls=target.tls,
                 # A refusal is a result here, not something to try again.
                 retries=0,
                 **target.thresholds,
             )
-            self._detectors[way.transport] = detector
+            self._detectors[workload.transport] = detector
         info = await detector.connect()
-        if way not in self._frames:
-            self._frames[way] = way.frames.load(way.transport, info.max_pixels)
-        for image in self._frames[way]:
+        if workload not in self._frames:
+            self._frames[workload] = workload.frames.load(workload.transport, info.max_pixels)
+        for image in self._frames[workload]:
             await detector(image)
 
     async def _run(self, phase: Phase) -> PhaseResult:
-        detector, images = self._detectors[phase.way.transport], self._frames[phase.way]
+        detector, images = self._detectors[phase.workload.transport], self._frames[phase.workload]
         recorder = Recorder()
 
         async def send(number: int) -> Spent:

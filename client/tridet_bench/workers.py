@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from dataclasses import dataclass
 from types import TracebackType
@@ -10,12 +9,12 @@ from typing import Any
 
 from tridet.exceptions import TridetError
 
+from tridet_bench.client_process import ClientProcess
 from tridet_bench.loops import Load
 from tridet_bench.samples import Samples, merged
-from tridet_bench.worker import Phase, PhaseResult, Target, Way, serve
+from tridet_bench.worker import Phase, PhaseResult, Target, Workload, serve
 
 _HEAD_START_S = 0.05
-_STOP_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,35 +32,25 @@ class Workers:
     """Processes that send requests to one model. Use as a context manager."""
 
     def __init__(self, target: Target, processes: int) -> None:
-        # Spawned, not forked: gRPC does not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        self._pipes = []
-        self._processes = []
         self._seed = 0
-        for _ in range(processes):
-            pipe, theirs = context.Pipe()
-            process = context.Process(target=serve, args=(theirs, target), daemon=True)
-            process.start()
-            theirs.close()
-            self._pipes.append(pipe)
-            self._processes.append(process)
+        self._processes = [ClientProcess(serve, target) for _ in range(processes)]
 
-    def get_ready(self, way: Way) -> None:
+    def get_ready(self, workload: Workload) -> None:
         """Connect, make the frames, and have each of them answered once.
 
         Raises:
             TridetError: what the server or the frames make impossible.
         """
-        self._ask([way] * len(self._pipes))
+        self._ask([workload] * len(self._processes))
 
-    def run(self, way: Way, load: Load, duration_s: float) -> Run:
-        """Put ``load`` on the server and wait for the last answer; the way must be ready."""
+    def run(self, workload: Workload, load: Load, duration_s: float) -> Run:
+        """Put ``load`` on the server and wait for the last answer; the workload must be ready."""
         start_s = time.monotonic() + _HEAD_START_S
-        parts = len(self._pipes)
+        parts = len(self._processes)
         phases = []
         for part in range(parts):
             self._seed += 1
-            phases.append(Phase(way, load.share(part, parts), start_s, duration_s, self._seed))
+            phases.append(Phase(workload, load.share(part, parts), start_s, duration_s, self._seed))
         results: list[PhaseResult] = self._ask(phases)
         samples = merged([result.samples for result in results])
         end_s = max(result.end_s for result in results)
@@ -73,9 +62,9 @@ class Workers:
 
     def _ask(self, questions: list[Any]) -> list[Any]:
         try:
-            for pipe, question in zip(self._pipes, questions, strict=True):
-                pipe.send(question)
-            answers = [pipe.recv() for pipe in self._pipes]
+            for process, question in zip(self._processes, questions, strict=True):
+                process.ask(question)
+            answers = [process.answer() for process in self._processes]
         except (EOFError, OSError):
             raise TridetError(
                 "a process that sends the requests has ended unexpectedly: "
@@ -95,12 +84,7 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for pipe, process in zip(self._pipes, self._processes, strict=True):
-            pipe.close()
-            if error is not None:
-                process.terminate()
         for process in self._processes:
-            process.join(_STOP_TIMEOUT_S)
-            if process.is_alive():
-                process.kill()
-                process.join()
+            process.dismiss(at_once=error is not None)
+        for process in self._processes:
+            process.join()

@@ -20,8 +20,8 @@ import grpc
 import numpy as np
 import pytest
 from fake_triton import FakeTriton, picture, reject, run_cli
+from local_triton import LocalServer
 from PIL import Image
-from serve import LocalServer
 from tridet_bench.budget import SEGMENTS
 
 MAIN = [sys.executable, "-c", "from tridet.cli.main import main; main()"]

@@ -17,7 +17,7 @@ from tridet_bench.loops import (
     open_loop,
     poisson_moments,
 )
-from tridet_bench.samples import Recorder, Samples, merged
+from tridet_bench.samples import Recorder, Samples
 
 SERVICE_S = 0.002
 STALL_S = 1.0
@@ -175,18 +175,3 @@ def test_the_shares_of_processes_add_up():
     shares = [Closed(7).share(part, 3).concurrency for part in range(3)]
     assert shares == [3, 2, 2]
     assert sum(Open(10.0).share(part, 4).rate for part in range(4)) == 10.0
-
-
-def test_merged():
-    parts = []
-    for number in range(2):
-        recorder = Recorder()
-        recorder.late(0.5)
-        recorder.answered(0, 1, 2, 3, 4 + number)
-        recorder.failed(Overloaded(f"full {number}"))
-        parts.append(recorder.samples())
-    both = merged(parts)
-    assert both.call_s.tolist() == [4, 5]
-    assert both.late_s.tolist() == [0.5, 0.5]
-    assert both.errors == {"Overloaded": 2}
-    assert both.messages == {"Overloaded": "full 0"}

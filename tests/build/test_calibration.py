@@ -6,8 +6,8 @@ import numpy as np
 import onnxruntime
 import pytest
 from stub_onnx import write_stub
+from tridet_build.datasets.images import find_images, left_out, letterboxed, shuffled, usable
 from tridet_build.errors import CalibrationError, ImagesError
-from tridet_build.images import find_images, letterboxed, shuffled, usable
 from tridet_build.onnx.serving_graph import serving_graph
 from tridet_build.precision.calibration import (
     Reader,
@@ -114,15 +114,14 @@ def test_what_is_left_out_is_said_by_name_the_first_few_of_many(tmp_path: Path) 
     images = write_images(tmp_path, 9)
     for path in images[1:8]:
         path.write_bytes(b"half")
-    said: list[str] = []
-    chosen = usable(images, "gate", say=said.append)
+    chosen = usable(images, "gate")
     assert chosen.images == (images[0], images[8])
-    (line,) = said
+    (line,) = left_out("gate", chosen.unreadable)
     assert line.startswith(f"note: gate: 7 images cannot be read, left out: {images[1]}: ")
     assert line.endswith("; and 2 more")
     assert [str(path) in line for path in images[1:8]] == [True] * 5 + [False] * 2
-    usable(images, "gate", most=1, say=said.append)
-    assert len(said) == 1  # the first image will do: the others are not looked at
+    # The first image will do: the others are not looked at.
+    assert left_out("gate", usable(images, "gate", most=1).unreadable) == []
 
 
 def test_reader_feeds_one_image_a_time_and_can_begin_anew(tmp_path: Path) -> None:

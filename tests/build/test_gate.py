@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 from stub_onnx import write_stub
 from tridet.processing.parameters import NmsParameters
-from tridet_build.errors import GateError, ImagesError
+from tridet_build.datasets.truth import labels_of_images
+from tridet_build.errors import DataError, GateError, ImagesError
 from tridet_build.gate.detections import Found, Settings, box_ious, compare, detect, match
-from tridet_build.gate.judge import GateFailedError, gate, gate_table
-from tridet_build.gate.report import LIMITS, Limits, draw_worst, problems
-from tridet_build.gate.truth import Scores, find_labels, load_truth, mean_average_precision
+from tridet_build.gate.judge import GateFailedError, gate, gate_table, scores_of
+from tridet_build.gate.report import LIMITS, Limits, Scores, draw_worst, problems
 
 SETTINGS = Settings(
     64, ("c0", "c1", "c2"), 40, NmsParameters(conf=0.1, iou=0.7, max_det=20, agnostic=False)
@@ -214,7 +214,7 @@ def test_old_runtimes_may_not_judge_int8(
 
 def test_unreadable_image_names_the_file(images: list[Path], weights: Path) -> None:
     images[1].write_bytes(b"nothing")
-    with pytest.raises(GateError, match=r"1\.png: not an image"):
+    with pytest.raises(ImagesError, match=r"1\.png: not an image"):
         detect(weights, images, SETTINGS)
 
 
@@ -222,7 +222,6 @@ def test_unreadable_images_are_left_out_and_named(
     images: list[Path], weights: Path, tmp_path: Path
 ) -> None:
     images[1].write_bytes(b"nothing")
-    said: list[str] = []
     report = gate(
         weights,
         weights,
@@ -231,11 +230,10 @@ def test_unreadable_images_are_left_out_and_named(
         settings=SETTINGS,
         out=tmp_path / "out",
         before=detect(weights, [images[0], *images[2:]], SETTINGS),
-        say=said.append,
     )
     assert report.comparison.images == 5
-    assert len(said) == 1
-    assert f"left out: {images[1]}: " in said[0]
+    (line,) = report.unreadable
+    assert line.startswith(f"{images[1]}: ")
     assert json.loads((tmp_path / "out" / "gate.json").read_text())["unreadable"] == list(
         report.unreadable
     )
@@ -251,84 +249,125 @@ def test_unreadable_images_are_left_out_and_named(
     assert others.images_sha256 == report.images_sha256
 
 
-def test_yolo_labels_are_found_and_scaled(tmp_path: Path, images: list[Path]) -> None:
-    labels = tmp_path / "labels" / "test"
-    labels.mkdir(parents=True)
-    (labels / "0.txt").write_text("2 0.5 0.5 0.2 0.5\n")
-    assert find_labels(images) == labels
-    run = [found(image=images[0]), found(image=images[1])]
-    truth = load_truth(labels, run, SETTINGS.labels)
-    class_ids, boxes = truth[images[0]]
-    assert class_ids.tolist() == [2]
-    np.testing.assert_allclose(boxes, [[40, 20, 60, 60]], atol=1e-4)
-    assert len(truth[images[1]][0]) == 0
+def write_labels(images: list[Path], text: str) -> Path:
+    """Write the same labels for each image where they are found by themselves."""
+    folder = images[0].parents[2] / "labels" / images[0].parent.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for image in images:
+        (folder / f"{image.stem}.txt").write_text(text)
+    return folder
+
+
+def as_labels(run: list[Found]) -> str:
+    """Return the first image's detections at the threshold as YOLO labels."""
+    lines = []
+    seen = run[0].above(SETTINGS.thresholds.conf)
+    for box, class_id in zip(seen.boxes / np.tile(seen.size, 2), seen.class_ids, strict=True):
+        x1, y1, x2, y2 = box
+        lines.append(f"{class_id} {(x1 + x2) / 2} {(y1 + y2) / 2} {x2 - x1} {y2 - y1}\n")
+    return "".join(lines)
+
+
+def test_map_is_one_for_the_truth_itself_and_less_for_less(tmp_path: Path) -> None:
+    image = tmp_path / "a.png"
+    (tmp_path / "a.txt").write_text("1 0.5 0.5 0.2 0.5\n0 0.2 0.2 0.1 0.1\n")
+    labelled = labels_of_images([image], SETTINGS.labels)
+    assert labelled is not None
+
+    def scores(*rows: tuple[float, float, float, float, float, int]) -> Scores:
+        return scores_of([found(*rows, image=image)], labelled, SETTINGS)
+
+    whole = scores((40, 20, 60, 60, 0.9, 1), (15, 12, 25, 20, 0.8, 0))
+    assert (whole.map50, whole.map50_95) == pytest.approx((1, 1))
+    half = scores((40, 20, 60, 60, 0.9, 1))
+    assert (half.map50, half.map50_95) == pytest.approx((0.5, 0.5))
+    shifted = scores((40, 22, 60, 62, 0.9, 1), (15, 12, 25, 20, 0.8, 0))
+    assert shifted.map50 == pytest.approx(1)
+    assert 0.5 < shifted.map50_95 < 1.0
+    assert scores() == Scores(0.0, 0.0)
+
+
+def test_labels_beside_the_images_are_judged_by(images: list[Path], weights: Path) -> None:
+    run = detect(weights, images[:1], SETTINGS)
+    folder = write_labels(images[:1], as_labels(run))
+    report = gate(weights, weights, precision="fp16", images=images[:1], settings=SETTINGS)
+    assert report.reference_map == report.variant_map
+    assert report.reference_map is not None
+    assert report.reference_map.map50 > 0.5
+    given = gate(
+        weights, weights, precision="fp16", images=images[:1], settings=SETTINGS, labels=folder
+    )
+    assert given.reference_map == report.reference_map
+
+
+@pytest.mark.parametrize("text", ["0 0.01 0.01 0.01 0.01\n", "2 0.9 0.01 0.01 0.01\n"])
+def test_labels_that_fp32_does_not_find_prove_nothing(
+    images: list[Path], weights: Path, tmp_path: Path, text: str
+) -> None:
+    """Those of another data set, or of another order of classes."""
+    write_labels(images, text)
+    with pytest.raises(
+        GateFailedError, match=r"FP32 itself reaches 0\.00 points of mAP50"
+    ) as caught:
+        gate(
+            weights,
+            weights,
+            precision="fp16",
+            images=images,
+            settings=SETTINGS,
+            out=tmp_path / "out",
+        )
+    assert not caught.value.report.passed
+    assert json.loads((tmp_path / "out" / "gate.json").read_text())["passed"] is False
+
+
+def test_images_in_which_fp32_finds_nothing_prove_nothing() -> None:
+    (line,) = problems(compare([found()], [found()], conf=0.25), None, None, Limits(0.0, 1.0))
+    assert line.startswith("FP32 itself finds nothing in 1 images")
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("7 0.5 0.5 0.2 0.5", "expected class ids below 3, got 7"),
-        ("0 0.5 0.5", "expected lines of a class id and four fractions"),
-        ("", "expected labels of 1 images, found none"),
+        ("7 0.5 0.5 0.2 0.5", r"0\.txt: class beyond names: line 1: expected 0 to 2, got 7"),
+        ("0 0.5 0.5", r"0\.txt: malformed line: line 1: expected a class id and four fractions"),
+        ("0 0.5 0.5 0.2 0.5 0.9", r"0\.txt: malformed line"),
+        ("", "expected objects, found none"),
     ],
 )
-def test_foreign_yolo_labels_are_refused(tmp_path: Path, text: str, complaint: str) -> None:
-    (tmp_path / "a.txt").write_text(text)
-    with pytest.raises(GateError, match=complaint):
-        load_truth(tmp_path, [found()], SETTINGS.labels)
-
-
-def coco(name: str = "c1") -> dict[str, object]:
-    return {
-        "images": [{"id": 7, "file_name": "deep/a.png", "width": 100, "height": 80}],
-        "annotations": [{"id": 1, "image_id": 7, "category_id": 4, "bbox": [10, 20, 30, 40]}],
-        "categories": [{"id": 4, "name": name}],
-    }
-
-
-def test_coco_labels_go_by_class_name(tmp_path: Path) -> None:
-    path = tmp_path / "annotations.json"
-    path.write_text(json.dumps(coco()))
-    assert find_labels([tmp_path / "a.png"]) == path
-    class_ids, boxes = load_truth(path, [found()], SETTINGS.labels)[Path("a.png")]
-    assert class_ids.tolist() == [1]
-    assert boxes.tolist() == [[10, 20, 40, 60]]
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (json.dumps(coco("cat")), "expected the classes c0, c1, c2, got 'cat'"),
-        (json.dumps({"images": []}), "expected COCO annotations: KeyError"),
-        ("{", "expected COCO annotations"),
-    ],
-)
-def test_foreign_coco_labels_are_refused(tmp_path: Path, content: str, complaint: str) -> None:
-    path = tmp_path / "annotations.json"
-    path.write_text(content)
-    with pytest.raises(GateError, match=complaint) as caught:
-        load_truth(path, [found()], SETTINGS.labels)
+def test_labels_with_errors_are_refused_before_anything_is_run(
+    images: list[Path], tmp_path: Path, text: str, complaint: str
+) -> None:
+    write_labels(images, text)
+    none = tmp_path / "none.onnx"
+    with pytest.raises(DataError, match=complaint) as caught:
+        gate(none, none, precision="fp16", images=images, settings=SETTINGS)
     assert "\n" not in str(caught.value)
-    path.write_text(json.dumps(coco()))
-    with pytest.raises(GateError, match=r"expected an entry of b\.png"):
-        load_truth(path, [found(image=Path("b.png"))], SETTINGS.labels)
 
 
-def test_map_is_one_for_the_truth_itself_and_less_for_less(tmp_path: Path) -> None:
-    pytest.importorskip("pycocotools", reason="the evaluator comes with the extra `build`")
-    (tmp_path / "a.txt").write_text("1 0.5 0.5 0.2 0.5\n0 0.2 0.2 0.1 0.1\n")
-    right = found((40, 20, 60, 60, 0.9, 1), (15, 12, 25, 20, 0.8, 0))
-    truth = load_truth(tmp_path, [right], SETTINGS.labels)
-    whole = mean_average_precision([right], truth, 300)
-    assert (whole.map50, whole.map50_95) == pytest.approx((1, 1))
-    half = mean_average_precision([found((40, 20, 60, 60, 0.9, 1))], truth, 300)
-    assert (half.map50, half.map50_95) == pytest.approx((0.5, 0.5))
-    shifted = mean_average_precision(
-        [found((40, 22, 60, 62, 0.9, 1), (15, 12, 25, 20, 0.8, 0))], truth, 300
-    )
-    assert shifted.map50 == pytest.approx(1)
-    assert 0.5 < shifted.map50_95 < 1.0
-    assert mean_average_precision([found()], truth, 300) == Scores(0.0, 0.0)
+def test_labels_of_other_classes_or_sizes_are_refused(images: list[Path], weights: Path) -> None:
+    file = images[0].parent / "annotations.json"
+
+    def write_coco(name: str, width: int) -> None:
+        content = {
+            "images": [{"id": 7, "file_name": "0.png", "width": width, "height": 48}],
+            "annotations": [{"id": 1, "image_id": 7, "category_id": 4, "bbox": [10, 20, 30, 40]}],
+            "categories": [{"id": 4, "name": name}],
+        }
+        file.write_text(json.dumps(content))
+
+    def judge(*some: Path) -> None:
+        gate(weights, weights, precision="fp16", images=some, settings=SETTINGS)
+
+    write_coco("cat", 60)
+    with pytest.raises(DataError, match=r"expected the model's classes \(c0, c1, c2\), got cat"):
+        judge(images[0])
+    write_coco("c1", 61)
+    with pytest.raises(DataError, match=r"expected 61 x 48 pixels, as labelled, got 60 x 48"):
+        judge(images[0])
+    write_coco("c1", 60)
+    with pytest.raises(DataError, match=r"expected an entry of .*1\.png, found none"):
+        judge(*images[:2])
 
 
 def test_worst_picture_colours_what_differs(images: list[Path]) -> None:

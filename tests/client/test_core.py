@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import multiprocessing
 import threading
+from pathlib import Path
 
 import grpc
 import pytest
 from failures import IMAGE, failure
 from fake_triton import FakeTriton, reject
 from tridet import (
+    AsyncDetector,
     Detector,
     InvalidInput,
     ModelUnknown,
@@ -18,6 +23,7 @@ from tridet import (
     ServerUnreachable,
     TimedOut,
     TridetError,
+    core,
 )
 
 QUEUE_FULL = "in ensemble 'pcb', [request id: 7] Exceeds maximum queue size"
@@ -206,18 +212,18 @@ def test_an_image_waits_for_a_server_that_has_answered(fake, monkeypatch, detail
     with Detector(fake.url, "pcb", retries=0, server_wait_s=60, transport="raw") as detector:
         assert len(detector([IMAGE] * 3)) == 3
     gone_for(fake, 20, details)
-    with Detector(fake.url, "pcb", retries=0, transport="raw") as detector:
-        with pytest.raises(ServerNotReady):
-            detector(IMAGE)
+    with (
+        Detector(fake.url, "pcb", retries=0, transport="raw") as detector,
+        pytest.raises(ServerNotReady),
+    ):
+        detector(IMAGE)
 
 
 def test_nobody_waits_for_a_server_that_never_answered():
     with FakeTriton() as gone:
         pass
-    started_s = time.monotonic()
     with pytest.raises(ServerUnreachable):
-        Detector(gone.url, "pcb", retries=0, server_wait_s=600)(IMAGE)
-    assert time.monotonic() - started_s < 60
+        Detector(gone.url, "pcb", retries=0, server_wait_s=1e9)(IMAGE)
 
 
 def test_the_wait_ends(fake, monkeypatch):

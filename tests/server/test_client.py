@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from serve import LocalServer
+from local_triton import LocalServer
 from stub_onnx import write_detector
 from tridet import (
     AsyncDetector,

@@ -7,16 +7,14 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-import onnxruntime
 import pytest
 import tritonclient.grpc as triton
+from local_triton import LocalServer
 from PIL import Image
-from serve import LocalServer
+from reference_pipeline import expected, frame
 from stub_onnx import write_stub
 from tridet.processing import contract
 from tridet.processing.decode import decode
-from tridet.processing.letterbox import letterbox, undo_letterbox
-from tridet.processing.nms import nms
 from tridet.processing.parameters import NmsParameters
 from tritonclient.utils import InferenceServerException
 
@@ -43,27 +41,6 @@ def infer(
     tensor.set_data_from_numpy(image)
     answer = client.infer(model, [tensor], parameters=parameters)
     return [answer.as_numpy(output) for output in contract.DETECTIONS]
-
-
-def frame(height: int, width: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def expected(
-    image: np.ndarray, size: int, thresholds: NmsParameters, path: str
-) -> list[np.ndarray]:
-    """The whole pipeline in this process: letterbox, the plain ONNX, NumPy, NMS."""
-    canvas = np.full((size, size, 3), contract.PAD_VALUE, np.uint8)
-    undo = letterbox(image, canvas)
-    planes = canvas[None, ..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255
-    (raw,) = onnxruntime.InferenceSession(path).run(None, {"images": planes})[0]
-    best = raw[4:].max(axis=0)
-    order = np.argsort(-best, kind="stable")[:40]
-    x, y, w, h = raw[:4, order]
-    boxes = np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=1)
-    class_ids = raw[4:].argmax(axis=0)[order].astype(np.int32)
-    rows = nms(boxes, best[order], class_ids, thresholds)
-    return [undo_letterbox(boxes[rows], undo), best[order][rows], class_ids[rows]]
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (37, 91), (201, 13), (480, 500)])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from serve import LocalServer
+from local_triton import LocalServer
 from tridet import Detections, Detector
 from tridet_build.manifest.manifest import load_manifest
 from tridet_build.repository.render import write

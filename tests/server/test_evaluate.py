@@ -7,15 +7,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import evaluate as command
 import evaluation
 import pytest
-from click.testing import CliRunner
-from detection_data import read_dataset
 from labelled_images import write_yolo
+from local_triton import LocalServer
+from programs import run_program
 from self_contained import check_self_contained
-from serve import LocalServer
 from tridet import Detections, Detector
+from tridet_build.datasets.read import read_dataset
 from tridet_build.manifest.manifest import load_manifest
 from tridet_build.repository.render import write
 
@@ -42,7 +41,7 @@ class CountingDetector(Detector):
 
 
 def run(arguments: list[str]) -> Any:
-    return CliRunner().invoke(command.main, arguments)
+    return run_program("evaluate.py", *arguments)
 
 
 def evaluated(detector: Detector, folder: Path, stop_after: int | None = None) -> Any:
@@ -156,6 +155,15 @@ def test_an_image_that_cannot_be_read(stub_server: LocalServer, tmp_path: Path) 
     assert done.exit_code == 1
     assert "test1.png: " in done.stderr
     assert not (tmp_path / "small" / "report.html").exists()
+
+
+def test_the_scheme_of_the_address_is_that_of_the_command_line(
+    stub_server: LocalServer, tmp_path: Path
+) -> None:
+    data = write_yolo(tmp_path / "data", {"val": ["0 0.5 0.5 0.5 0.5\n"]})
+    options = ["--url", f"grpc://{stub_server.grpc_url}", "--model", "small"]
+    done = run([str(data), *options, "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
 
 
 def test_no_server_and_no_model(stub_server: LocalServer, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from edits import slow_down
 from fake_triton import run_cli
-from serve import LocalServer
+from local_triton import LocalServer
 from stub_onnx import write_detector, write_dynamic_detector, write_group
 from tridet import AsyncDetector, Detections, Detector, InvalidInput, Overloaded
 from tridet.processing import contract
@@ -238,11 +239,7 @@ def slow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServe
     write_group(root / "slow_last", ["quick", "slow"])
     manifests = load_manifests([root / "slow", root / "quick"])
     write(manifests, root / "repository", load_groups(root, manifests, all_loaded=True))
-    model = root / "repository" / "slow_detector" / "1" / "model.py"
-    text = model.read_text().replace(
-        "        frames = [", "        time.sleep(0.2)\n        frames = ["
-    )
-    model.write_text("import time\n" + text)
+    slow_down(root / "repository", "slow", 0.2)
     with LocalServer(root / "repository") as server:
         yield server
 

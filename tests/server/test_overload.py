@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from serve import LocalServer
+from edits import slow_down
+from local_triton import LocalServer
 from stub_onnx import write_detector
 from tridet import Detector, Overloaded
 from tridet.processing import contract
@@ -26,11 +27,7 @@ def slow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServe
     limits = "[limits]\nmax_in_flight = 4\nmax_wait_s = 5.0\n[batch]\nopt = 1\nmax = 2\n"
     write_detector(root / "slow", limits)
     write(load_manifests([root / "slow"]), root / "repository")
-    model = root / "repository" / "slow_detector" / "1" / "model.py"
-    text = model.read_text().replace(
-        "        frames = [", "        time.sleep(0.2)\n        frames = ["
-    )
-    model.write_text("import time\n" + text)
+    slow_down(root / "repository", "slow", 0.2)
     with LocalServer(root / "repository") as server:
         yield server
 

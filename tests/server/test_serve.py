@@ -16,20 +16,22 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import local_triton
 import pytest
 import serve
-from local_triton import _checks, _folder
-from local_triton._environment import ALLOCATOR
-from local_triton._failures import startup_error, timeout_error
-from local_triton._log import TritonLog, reason_from_triton
-from serve import (
+from local_triton import (
     InstallationError,
     LocalServer,
     ModelLoadError,
     PortTakenError,
     RepositoryError,
     ServeError,
+    _checks,
+    _folder,
 )
+from local_triton._environment import ALLOCATOR
+from local_triton._failures import startup_error, timeout_error
+from local_triton._log import TritonLog, reason_from_triton
 
 DEADLINE_S = 60.0
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
@@ -481,7 +483,7 @@ def test_server_ends_when_its_owner_is_killed(repository: Path) -> None:
         f"""
         import sys, time
         sys.path.insert(0, {str(TOOLS)!r})
-        from serve import LocalServer
+        from local_triton import LocalServer
         with LocalServer({str(repository)!r}) as server:
             print(server.http_url, flush=True)
             time.sleep(600)
@@ -602,7 +604,7 @@ def test_command_names_a_taken_port(
 ) -> None:
     status, _, err = cli("--repository", str(repository), "--grpc-port", str(busy_port)).end()
     assert status == 1
-    assert err.startswith(f"serve: port {busy_port} is taken by another process")
+    assert err.startswith(f"serve: error: port {busy_port} is taken by another process")
     assert len(err.splitlines()) == 1
 
 
@@ -614,7 +616,9 @@ def test_command_names_a_missing_repository(tmp_path: Path, cli: Callable[..., C
 
 
 def test_every_error_is_a_serve_error() -> None:
-    errors = [getattr(serve, name) for name in serve.__all__ if name.endswith("Error")]
+    errors = [
+        getattr(local_triton, name) for name in local_triton.__all__ if name.endswith("Error")
+    ]
     assert len(errors) == 7
     assert all(issubclass(error, ServeError) for error in errors)
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from fake_triton import run_cli
-from serve import LocalServer
+from local_triton import LocalServer
+from reference_pipeline import expected, frame
 from stub_onnx import write_detector, write_dynamic_detector
-from test_contract import expected, frame
 from tridet import Detector, InvalidInput
 from tridet.processing import contract
 from tridet.processing.parameters import NmsParameters

@@ -13,8 +13,8 @@ from pathlib import Path
 import av
 import pytest
 import tridet
+from local_triton import LocalServer
 from rtsp_cameras import RtspCameras, read_counter
-from serve import LocalServer
 from stream_parts import wait_until, write_video
 
 pytestmark = pytest.mark.server

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serve import LocalServer
+from local_triton import LocalServer
 from tiles_recall import SCENES, draw, hits
 from tridet import Detector
 from tridet_build.manifest.manifest import load_manifest

@@ -27,7 +27,8 @@ def write_stub(
     """Write the detector and return its table: float32, the layout's shape without batch axis.
 
     Its output is that table times the mean of the first input plane, so it depends on the pixels
-    and on their channel order; the classes of an end-to-end table stay as they are.
+    and on their channel order; the classes of an end-to-end table stay as they are. A convolution
+    changes nothing, but says in which precision the detector is.
 
     Args:
         anchors: rows of the table, whatever the layout calls them.
@@ -40,17 +41,20 @@ def write_stub(
     if layout == "end_to_end":
         fixed[:, 5] = table[:, 5]
     kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
+    number = np.float16 if half else np.float32
     constants = {
+        "same": np.eye(3, dtype=number)[..., None, None],
         "flat": np.array([0, 3, 1], np.int64),
         "first": np.array([0], np.int64),
         "second": np.array([1], np.int64),
-        "scaled": (table - fixed)[None].astype(np.float16 if half else np.float32),
-        "fixed": fixed[None].astype(np.float16 if half else np.float32),
+        "scaled": (table - fixed)[None].astype(number),
+        "fixed": fixed[None].astype(number),
     }
     names = [f"output{i}" for i in range(outputs)]
     nodes = [
         helper.make_node("GlobalAveragePool", ["images"], ["means"]),
-        helper.make_node("Reshape", ["means", "flat"], ["rows"]),
+        helper.make_node("Conv", ["means", "same"], ["planes"], kernel_shape=[1, 1]),
+        helper.make_node("Reshape", ["planes", "flat"], ["rows"]),
         helper.make_node("Slice", ["rows", "first", "second", "second"], ["mean"]),
         helper.make_node("Mul", ["mean", "scaled"], ["part"]),
         *(helper.make_node("Add", ["part", "fixed"], [name]) for name in names),

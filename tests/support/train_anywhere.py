@@ -5,14 +5,17 @@ Ultralytics wants them for nothing but NMS, of which it has one of its own in pl
 
 from __future__ import annotations
 
+import program
+
 import sys
 from types import ModuleType, SimpleNamespace
+from typing import NoReturn
 
 import train
 
 
-def main() -> int:
-    """Run it with this process's arguments; return its exit code."""
+def main() -> NoReturn:
+    """Run it with this process's arguments."""
     try:
         import torchvision  # noqa: F401
     except (ImportError, RuntimeError):
@@ -23,8 +26,8 @@ def main() -> int:
         stand_in = ModuleType("torchvision")
         stand_in.ops = SimpleNamespace(nms=TorchNMS.nms)  # type: ignore[attr-defined]
         sys.modules["torchvision"] = stand_in
-    return train.main()
+    program.run(train.main, "train.py", train.TrainError)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -42,7 +42,15 @@ def test_from_data_to_figures(tmp_path: Path) -> None:
     # From the default detector's weights, because one epoch from scratch finds nothing.
     options = ("--epochs", "1", "--batch", "4", "--imgsz", SIZE, "--device", "cpu")
     weights = ROOT / "models" / "pcb" / "pcb.pt"
-    train = (TESTS / "train_anywhere.py", "--data", data, "--model", weights, "--workers", "0")
+    train = (
+        TESTS / "support" / "train_anywhere.py",
+        "--data",
+        data,
+        "--model",
+        weights,
+        "--workers",
+        "0",
+    )
     run(tmp_path, *train, *options)
     mine = tmp_path / "models" / "mine"
     mine.mkdir(parents=True)

@@ -1,9 +1,10 @@
 """tools/train.py refuses bad requests in one line, before anything heavy is imported."""
 
-import importlib.util
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import train
@@ -19,7 +20,8 @@ def data(tmp_path: Path) -> Path:
 
 
 def check(*arguments: str) -> None:
-    train.check_arguments(train._parse(list(arguments)))
+    context = train.main.make_context("train.py", list(arguments))
+    train.check_arguments(train.Settings(**context.params))
 
 
 @pytest.mark.parametrize(
@@ -54,14 +56,16 @@ def test_bad_models(data: Path, arguments: tuple[str, ...], message: str) -> Non
 
 
 def test_missing_ultralytics_names_the_fix(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "ultralytics", None)
     with pytest.raises(train.TrainError) as error:
         check("--data", str(data))
     assert "pip install 'tridet[build]'" in str(error.value)
 
 
 def test_good_arguments_pass(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    there = ModuleType("ultralytics")
+    there.__spec__ = ModuleSpec("ultralytics", None)
+    monkeypatch.setitem(sys.modules, "ultralytics", there)
     check("--data", str(data), "--epochs", "3", "--imgsz", "320")
 
 
@@ -69,8 +73,12 @@ def test_errors_are_one_line_and_nothing_heavy_is_imported() -> None:
     code = (
         "import sys; sys.argv = ['train.py', '--data', 'nowhere.yaml']\n"
         f"sys.path.insert(0, {str(TOOLS)!r})\n"
-        "import train\n"
-        "status = train.main()\n"
+        "import program, train\n"
+        "status = None\n"
+        "try:\n"
+        "    program.run(train.main, 'train.py', train.TrainError)\n"
+        "except SystemExit as end:\n"
+        "    status = end.code\n"
         "assert not {'torch', 'ultralytics'} & set(sys.modules), 'heavy import'\n"
         "sys.exit(status)"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from detection_data import Dataset, Fault, LabelledImage
+from tridet_build.datasets.dataset import Dataset, Fault, LabelledImage
 
 from .leakage import Twin, twins
 from .scan import Scan
@@ -57,7 +57,8 @@ def check(dataset: Dataset, scans: Sequence[Scan], imgsz: int) -> Checked:
         imgsz: side of the square that images are letterboxed to, in pixels.
     """
     images = [(split.name, image) for split in dataset.splits for image in split.images]
-    faults = [fault for split in dataset.splits for fault in split.all_faults]
+    faults = [*dataset.faults]
+    faults += [fault for split in dataset.splits for fault in split.all_faults]
     for (_, image), scan in zip(images, scans, strict=True):
         faults += _image_faults(image, scan, imgsz)
     found = twins(scans)

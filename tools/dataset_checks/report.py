@@ -7,8 +7,8 @@ from pathlib import Path
 
 import html_report as html
 import numpy as np
-from detection_data import Fault, LabelledImage
 from tridet.images import pixels_of
+from tridet_build.datasets.dataset import Fault, LabelledImage
 
 from .checks import TINY_PX, Checked
 from .output import class_rows, fault_rows, split_rows

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from detection_data import Dataset, LabelledImage
+from tridet_build.datasets.dataset import Dataset, LabelledImage
 
 from .scan import Scan
 

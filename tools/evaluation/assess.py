@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from tridet_build.datasets.evaluation import AREAS, Judgement, Matches, judge
 
-from .coco import AREAS, Judgement, Matches, judge
 from .confusion import confusion_matrix
 from .curves import CONFS, best_conf, counts_at, precision_recall_f1
 from .results import ClassFigures, Latency, Operating, SizeFigures
@@ -46,10 +46,10 @@ def assess(
         conf: the model's default confidence.
         in_flight: how many images were under way.
     """
-    judgement = judge(pairs, len(labels), max_det)
+    judgement = judge(pairs, [pair.found for pair in pairs], len(labels), max_det)
     best = best_conf(judgement.matches)
     latency_ms = [1000 * pair.found.elapsed_s for pair in pairs]
-    p50, p90, p99 = np.percentile(latency_ms, (50, 90, 99)).tolist()
+    p50, p90, p99 = np.percentile(latency_ms, (50, 90, 99), method="linear").tolist()
     return Assessment(
         judgement=judgement,
         map50_95=judgement.ap(),

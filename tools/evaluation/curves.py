@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-
-from .coco import Matches
+from tridet_build.datasets.evaluation import Matches
 
 Float64Array = npt.NDArray[np.float64]
 CONFS: Float64Array = np.linspace(0, 1, 1001)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
-from detection_data import Dataset
 from tridet import Detector
 from tridet.files import write_bytes
+from tridet_build.datasets.dataset import Dataset
+from tridet_build.datasets.truth import check_labels, model_ids
 
 from . import report
 from ._errors import EvaluationError
@@ -17,7 +18,7 @@ from .mistakes import marked_images
 from .results import FILE_NAME, Results
 from .run import Request, predict, settings_of
 from .served import steps_of
-from .truth import check_labels, model_ids, pair
+from .truth import pair
 
 REPORT_NAME = "report.html"
 PREDICTIONS_NAME = "predictions.jsonl"
@@ -47,16 +48,14 @@ def evaluate(
         progress: called with how many images are done, and how many there are.
 
     Raises:
-        DataError: there is no such split.
-        EvaluationError: the labels cannot be used, or do not go with the model.
+        DataError: there is no such split, its labels cannot be used, or do not go with the model.
+        EvaluationError: an image or the predictions of an earlier run cannot be read.
         TridetError: the server or an image failed; what was answered so far is kept.
     """
     split = dataset.split(split_name)
-    check_labels(split)
+    check_labels(dataset, split)
     info = detector.connect()
     ids, classes = model_ids(dataset, split, info.labels)
-    if not any((~i.crowd if i.crowd is not None else i.class_ids >= 0).any() for i in split.images):
-        raise EvaluationError(f"{dataset.file}: {split.name}: expected objects, found none")
     thresholds = request.thresholds(info, classes)
     steps = steps_of(detector.url, info.name)
     settings = settings_of(info, steps, thresholds, request.transport)

@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 from supervision import box_iou_batch
+from tridet_build.datasets.evaluation import Matches
 
-from .coco import Matches
 from .truth import Pair
 
 _IOU = 0.5

@@ -21,6 +21,8 @@ from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 import cv2
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
@@ -28,8 +30,8 @@ from bench_pipelines.frames import SIZES, UInt8Array, frames
 from bench_pipelines.repository import TRIDET, write_repository
 from local_triton import LocalServer, ServeError
 from local_triton._environment import ALLOCATOR
-from rich.console import Console
 from tridet import AsyncDetector, TridetError
+from tridet.cli.console import stdout_console
 from tridet.transports import TRANSPORTS, Transport
 from tridet_bench.table import Table
 
@@ -39,32 +41,28 @@ _WAYS = {"glibc's defaults": {}, "with the thresholds": dict(ALLOCATOR)}
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--transport", type=click.Choice(TRANSPORTS), default="auto")
 @click.option("--size", type=click.Choice(list(SIZES)), default="720p")
-@click.option("--rounds", type=click.IntRange(1), default=8, help="Turns of each server.")
-@click.option("--calls", type=click.IntRange(1), default=400, help="In a turn.")
-@click.option("--in-flight", type=click.IntRange(1), default=6, help="Calls at a time.")
+@click.option("--rounds", type=click.IntRange(1), default=8, help="Turns per server.")
+@click.option("--calls", type=click.IntRange(1), default=400, help="Calls per turn.")
+@click.option("--in-flight", type=click.IntRange(1), default=6, help="Calls in flight at a time.")
 def main(transport: Transport, size: str, rounds: int, calls: int, in_flight: int) -> None:
     """Measure a server with and without the thresholds, in turns."""
     cv2.setNumThreads(1)
     pictures = frames(size)
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in _WAYS}
-    try:
-        with ExitStack() as stack:
-            servers = {name: stack.enter_context(_server(way)) for name, way in _WAYS.items()}
-            for turn in range(rounds + 1):
-                for name, server in servers.items():
-                    figures = asyncio.run(_turn(server, transport, pictures, calls, in_flight))
-                    if turn:  # the first warms up
-                        found[name].append(figures)
-    except (ServeError, TridetError) as error:
-        click.echo(f"allocator_bench: error: {error}", err=True)
-        sys.exit(1)
+    with ExitStack() as stack:
+        servers = {name: stack.enter_context(_server(way)) for name, way in _WAYS.items()}
+        for turn in range(rounds + 1):
+            for name, server in servers.items():
+                figures = asyncio.run(_turn(server, transport, pictures, calls, in_flight))
+                if turn:  # the first warms up
+                    found[name].append(figures)
     rows = [
         (name, *(f"{statistics.median(column):.0f}" for column in zip(*figures, strict=True)))
         for name, figures in found.items()
     ]
     title = f"{transport}, {size}, {in_flight} at a time, {rounds} turns of {calls} calls"
     columns = ("tritonserver", "images/s", "CPU µs an image, server and steps")
-    Console().print(Table(title, columns, rows).rich())
+    stdout_console().print(Table(title, columns, rows).rich())
 
 
 @contextmanager
@@ -105,4 +103,4 @@ async def _turn(
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "allocator_bench", ServeError, TridetError)

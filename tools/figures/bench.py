@@ -21,6 +21,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 import tritonclient.grpc as triton
 from bench_pipelines.errors import BenchError
@@ -31,22 +33,22 @@ from bench_pipelines.repository import write_repository
 from bench_pipelines.summary import CaseSummary, RealSummary, Target, real_target, targets
 from bench_pipelines.tables import (
     LEGEND,
-    Table,
     preamble,
     real_table,
     round_trip_tables,
     step_table,
     target_table,
 )
+from local_triton import LocalServer, ServeError
 from rich.console import Console
-from serve import LocalServer, ServeError
+from tridet.cli.console import stdout_console
 from tridet.cli.options import positive_integers, some_of
 from tridet_bench.machine import OtherLoad, this_machine
+from tridet_bench.table import Table
 
 _ROOT = Path(__file__).resolve().parents[2]
 _DEFAULT_MODEL = Path("models/pcb")
 _REAL_SIZE = "1080p"
-_WIDTH_IN_A_FILE = 120
 # What --quick sets: every case once, in seconds. Its figures mean nothing.
 _QUICK: dict[str, Any] = {
     "rounds": 1,
@@ -100,20 +102,12 @@ def main(
     **settings: Any,
 ) -> None:
     """Measure tridet beside a naive ensemble, Ultralytics' client and bare ONNX Runtime."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH_IN_A_FILE
+    console = stdout_console()
     if quick:
         settings = _QUICK
-    try:
-        report = _run(console, model, only, settings)
-        _write(json_file, json.dumps(report["json"], indent=1))
-        _write(markdown_file, report["markdown"])
-    except (BenchError, ServeError) as error:
-        click.echo(f"bench: error: {error}", err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    report = _run(console, model, only, settings)
+    _write(json_file, json.dumps(report["json"], indent=1))
+    _write(markdown_file, report["markdown"])
 
 
 def _run(
@@ -261,4 +255,4 @@ def _write(path: Path | None, text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "bench", BenchError, ServeError)

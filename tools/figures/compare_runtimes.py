@@ -4,9 +4,9 @@
                 [--onnx models/pcb/pcb.onnx] [--plan model.plan] [--batch 1,8]
 
 The network alone, its input ready in memory: no server, no preprocessing, no NMS. What is not
-installed or has no device here is left out, and said. PyTorch needs the extra `build`. The runtimes
-take turns, a round each, so that a slow minute of a shared machine hits them all; `tridet bench`
-measures the same detector as it is served.
+installed or has no device here is left out, with a message. PyTorch needs the extra `build`. The
+runtimes take turns, a round each, so that a slow minute of a shared machine hits them all; `tridet
+bench` measures the same detector as it is served.
 """
 
 from __future__ import annotations
@@ -20,17 +20,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
+
+import program
+
 import click
 import numpy as np
 import numpy.typing as npt
-from bench_pipelines.summary import percentile
-from rich.console import Console
-from rich.table import Table
+from tridet.cli.console import stdout_console
 from tridet.cli.options import positive_integers
+from tridet_bench.latency import percentile
 from tridet_bench.machine import busy_cores, this_machine
+from tridet_bench.table import Table, number
 
 _PCB = Path(__file__).resolve().parents[2] / "models" / "pcb"
-_WIDTH_IN_A_FILE = 120
 _PACKAGES = ("torch", "ultralytics", "onnxruntime", "tensorrt")
 FloatArray = npt.NDArray[np.float32]
 Infer = Callable[[FloatArray], FloatArray]
@@ -159,15 +162,17 @@ def farthest(runtimes: dict[str, Infer], size: int) -> float:
 def table_of(rows: Sequence[Row]) -> Table:
     """Return the table; the ratio is to the first runtime at the same batch size."""
     first = {row.batch: row for row in reversed(rows)}
-    table = Table("runtime", title="The network alone", title_justify="left", box=None)
-    for name in ("batch", "p50 ms", "p95 ms", "images/s", f"to {rows[0].runtime}"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        ratio = row.images_per_s / first[row.batch].images_per_s
-        figures = (row.p50_ms, row.p95_ms, row.images_per_s)
-        cells = (f"{figure:.1f}" for figure in figures)
-        table.add_row(row.runtime, str(row.batch), *cells, f"{ratio:.2f} x")
-    return table
+    columns = ("runtime", "batch", "p50 ms", "p95 ms", "images/s", f"to {rows[0].runtime}")
+    cells = [
+        (
+            row.runtime,
+            str(row.batch),
+            *(number(figure, 1) for figure in (row.p50_ms, row.p95_ms, row.images_per_s)),
+            f"{row.images_per_s / first[row.batch].images_per_s:.2f} x",
+        )
+        for row in rows
+    ]
+    return Table("The network alone", columns, cells)
 
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -193,34 +198,29 @@ def main(
     calls: int,
 ) -> None:
     """Compare PyTorch, ONNX Runtime and TensorRT on one detector, without a server."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH_IN_A_FILE
-    try:
-        busy = busy_cores(1.0)
-        runtimes: dict[str, Infer] = {}
-        for package, extra, load in (
-            ("ultralytics", "build", lambda: torch_runtimes(weights)),
-            ("onnxruntime", "server", lambda: onnx_runtimes(onnx)),
-        ):
-            if importlib.util.find_spec(package):
-                runtimes |= load()
-            else:
-                console.print(f"left out: {package} is not installed (the extra {extra})")
-        if not runtimes:
-            raise CompareError("expected PyTorch or ONNX Runtime, found neither")
-        apart = farthest(runtimes, size)
-        rows = take_turns(runtimes, batches, size, rounds, calls)
-        if plan is None:
-            console.print("left out: TensorRT (give a plan of this machine with --plan)")
+    console = stdout_console()
+    busy = busy_cores(1.0)
+    runtimes: dict[str, Infer] = {}
+    loaders: dict[tuple[str, str], Callable[[], dict[str, Infer]]] = {
+        ("ultralytics", "build"): lambda: torch_runtimes(weights),
+        ("onnxruntime", "server"): lambda: onnx_runtimes(onnx),
+    }
+    for (package, extra), load in loaders.items():
+        if importlib.util.find_spec(package):
+            runtimes |= load()
         else:
-            rows += tensorrt_rows(plan, batches)
-    except CompareError as error:
-        click.echo(f"compare_runtimes: error: {error}", err=True)
-        sys.exit(1)
+            console.print(f"left out: {package} is not installed (the extra {extra})")
+    if not runtimes:
+        raise CompareError("expected PyTorch or ONNX Runtime, found neither")
+    apart = farthest(runtimes, size)
+    rows = take_turns(runtimes, batches, size, rounds, calls)
+    if plan is None:
+        console.print("left out: TensorRT (give a plan of this machine with --plan)")
+    else:
+        rows += tensorrt_rows(plan, batches)
     machine = this_machine(None, _PACKAGES)
     versions = {name: text for name, text in machine.versions.items() if text != "?"}
-    console.print(table_of(rows))
+    console.print(table_of(rows).rich())
     console.print(
         f"{machine.date}; {machine.cpu}, {machine.cores} cores, {busy:.1f} of them busy before the "
         f"run; {', '.join(f'{name} {text}' for name, text in versions.items())}"
@@ -229,4 +229,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "compare_runtimes", CompareError)

@@ -16,10 +16,15 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
+
+import program
+
 import click
 import cv2
+from gpu_bench import plan as gpu_plan
 from gpu_bench.pipeline import running
-from gpu_bench.plan import TRANSPORTS, Plan, Report, Transport, run
+from gpu_bench.plan import TRANSPORTS, Plan, Report, Transport
 from gpu_bench.repository import Setup
 from gpu_bench.tables import cases_table, ceiling_table, limits_table
 from gpu_bench.verdict import verdict
@@ -54,30 +59,30 @@ def _setup(text: str) -> list[int]:
     "--device",
     type=click.Choice(["cuda", "cpu", "none"]),
     default="cuda",
-    help="Of the stand-in; none: it finds nothing, at once.",
+    help="Device of the stand-in; with none it finds nothing, at once.",
 )
 @click.option(
     "--setups",
     default=_SETUPS,
     type=CommaList(_setup, "instances like 4/2/2,8/2/2"),
-    help="Instances to compare.",
+    help="Preprocess/detector/NMS instances.",
 )
 @click.option(
     "--clients",
     default="1,4,16,32,64",
     type=positive_integers("1,16,64"),
-    help="Requests at a time.",
+    help="Requests in flight.",
 )
-@click.option("--processes", type=click.IntRange(1), default=6, help="That send requests.")
-@click.option("--case-s", type=click.FloatRange(0.1), default=3.0, help="Seconds of a case.")
-@click.option("--budget-s", type=click.FloatRange(1), default=420.0, help="Seconds of all.")
+@click.option("--processes", type=click.IntRange(1), default=6, help="Client processes.")
+@click.option("--case-s", type=click.FloatRange(0.1), default=3.0, help="Seconds per case.")
+@click.option("--budget-s", type=click.FloatRange(1), default=420.0, help="Seconds in all.")
 @click.option("--max-batch", type=click.Choice(["1", "2", "4", "8", "16", "32"]), default="32")
-@click.option("--gpus", type=click.IntRange(1), default=1, help="Shared by the stand-ins.")
+@click.option("--gpus", type=click.IntRange(1), default=1, help="GPUs that the stand-ins share.")
 @click.option(
     "--transports",
     default=",".join(TRANSPORTS),
     type=some_of(TRANSPORTS),
-    help="To compare with the best setup.",
+    help="Transports to compare with the best setup.",
 )
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
 def main(
@@ -97,11 +102,7 @@ def main(
     started_s = time.monotonic()
     report = Report()
     with tempfile.TemporaryDirectory(prefix="tridet-gpu-bench-") as folder:
-        try:
-            manifest = load_manifest(_MODEL)
-        except BuildError as error:
-            click.echo(f"gpu_bench: error: {error}", err=True)
-            sys.exit(1)
+        manifest = load_manifest(_MODEL)
         plan = Plan(
             device=device,
             trunk=trunk,
@@ -131,7 +132,7 @@ def main(
             if json_file is not None:
                 json_file.write_text(json.dumps({**facts, **asdict(report)}, indent=1))
 
-        run(plan, report, shown)
+        gpu_plan.run(plan, report, shown)
     print("\n".join(["", *verdict(report), f"took {time.monotonic() - started_s:.0f} s"]))
     if not report.transports:
         sys.exit(1)
@@ -160,4 +161,4 @@ def _show(part: str, report: Report) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "gpu_bench", BuildError)

@@ -19,14 +19,17 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 import numpy as np
 import onnx
 from bench_pipelines.frames import SIZES, frames
+from local_triton import LocalServer, ServeError
 from onnx import numpy_helper
-from serve import LocalServer
-from tridet import Detections, Detector, Transport
+from tridet import Detections, Detector, Transport, TridetError
 from tridet.transports import TRANSPORTS
+from tridet_build.errors import BuildError
 from tridet_build.manifest.groups import Group
 from tridet_build.manifest.manifest import Manifest, load_manifest
 from tridet_build.repository.render import write
@@ -36,8 +39,8 @@ _WARM_UP = 5
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--model", type=click.Path(path_type=Path), default=_MODEL, help="The detector.")
-@click.option("--calls", type=click.IntRange(1), default=60, help="Of each way, taking turns.")
+@click.option("--model", type=click.Path(path_type=Path), default=_MODEL, help="Its folder.")
+@click.option("--calls", type=click.IntRange(1), default=60, help="Calls of each kind, in turns.")
 @click.option("--size", type=click.Choice(list(SIZES)), default="1080p")
 @click.option("--transport", type=click.Choice(TRANSPORTS), default="auto")
 def main(model: Path, calls: int, size: str, transport: Transport) -> None:
@@ -98,4 +101,4 @@ def perturbed(manifest: Manifest, path: Path) -> Manifest:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "group_figures", BuildError, ServeError, TridetError)

@@ -21,13 +21,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 import numpy as np
-from local_triton import LocalServer
-from tridet import AsyncDetector, Overloaded, TimedOut
+from local_triton import LocalServer, ServeError
+from tridet import AsyncDetector, Overloaded, TimedOut, TridetError
+from tridet.cli.options import some_of
 from tridet_bench.table import Table
 from tridet_build import steps
-from tridet_build.manifest.manifest import Batch, Instances, Limits, Manifest
+from tridet_build.manifest.manifest import Batch, Instances, Manifest, ServingLimits
 from tridet_build.repository import configs
 from tridet_build.repository.render import render
 
@@ -133,7 +136,7 @@ def write_repository(root: Path) -> None:
         labels=("nothing",),
         batch=Batch(opt=1, max=BATCH),
         instances=Instances(preprocess=2, detector=1, nms=1),
-        limits=Limits(max_in_flight=512, max_wait_s=10.0),
+        limits=ServingLimits(max_in_flight=512, max_wait_s=10.0),
     )
     detector = configs.detector_name(NAME)
     files = render([manifest])
@@ -192,14 +195,12 @@ async def measure(
     )
 
 
-@click.command()
-@click.option("--seconds", default=15.0, show_default=True, help="Of each case.")
-@click.option("--only", help="Some of " + ", ".join(CASES) + "; commas between them.")
-def main(seconds: float, only: str | None) -> None:
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--seconds", default=15.0, help="How long each case runs.")
+@click.option("--only", type=some_of(CASES), default=tuple(CASES), help="Some of the cases.")
+def main(seconds: float, only: list[str]) -> None:
     """Measure overload on the real server, with a detector of known cost."""
-    names = list(dict.fromkeys(["capacity", *(only.split(",") if only else CASES)]))
-    if unknown := set(names) - CASES.keys():
-        raise click.BadParameter(f"expected some of {', '.join(CASES)}, got {sorted(unknown)}")
+    names = list(dict.fromkeys(["capacity", *only]))
     rows: list[tuple[str, ...]] = []
     capacity = None
     with tempfile.TemporaryDirectory() as folder:
@@ -210,11 +211,13 @@ def main(seconds: float, only: str | None) -> None:
                 capacity = capacity or rate
                 rows.append(row)
                 click.echo(" | ".join(row))
-    columns = ("case", "limit s", "served / capacity", "p50 s", "p99 s", "max s", "refused")
-    columns += ("refusal p50 ms", "p99 ms", "timed out", "cancelled", "recovery s", "per client")
+    columns = (
+        *("case", "limit s", "served / capacity", "p50 s", "p99 s", "max s", "refused"),
+        *("refusal p50 ms", "p99 ms", "timed out", "cancelled", "recovery s", "per client"),
+    )
     click.echo(f"\nCapacity {capacity:.1f}/s: {shlex.join(['python', *sys.argv])}\n")
     click.echo(Table("Overload", columns, rows).markdown())
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "overload", ServeError, TridetError)

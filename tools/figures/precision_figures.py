@@ -9,7 +9,6 @@ The train split calibrates, the test split judges. Needs the extra `build`.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -19,23 +18,30 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
+
+import program
+
+import click
 import cv2
 import numpy as np
 import onnx
 from rich.console import Console
+from tridet.cli.options import CommaList, some_of
 from tridet.processing.parameters import NmsParameters
 from tridet.versions import installed_versions
+from tridet_build.datasets.images import find_images
+from tridet_build.datasets.truth import labels_of_images
 from tridet_build.errors import BuildError
 from tridet_build.gate import judge as gates
 from tridet_build.gate.detections import Found, Settings, detect, session
 from tridet_build.gate.report import GateReport
-from tridet_build.gate.truth import find_labels, load_truth, mean_average_precision
-from tridet_build.images import find_images
-from tridet_build.manifest.manifest import Manifest, load_manifest
+from tridet_build.manifest.manifest import Calibration, Manifest, load_manifest
 from tridet_build.onnx.serving_graph import serving_graph
 from tridet_build.precision.calibration import planes_from_canvases
 from tridet_build.precision.convert import PrecisionReport, to_fp16, to_int8
@@ -45,52 +51,21 @@ _PACKAGES = ("nvidia-modelopt", "onnxruntime", "onnx", "torch", "numpy", "pycoco
 _LATENCY_RUNS = 40
 
 
-def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="precision_figures.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--boards", type=Path, required=True, help="what tools/boards.py wrote")
-    parser.add_argument("--manifest", type=Path, default=Path("models/pcb"), help="the detector")
-    parser.add_argument("--out", type=Path, default=Path("out/precision"), help="folder to write")
-    parser.add_argument("--samples", type=int, default=500, help="calibration images of INT8")
-    parser.add_argument("--boards-judged", type=int, default=600, help="boards of the test split")
-    parser.add_argument(
-        "--curve",
-        type=int,
-        nargs="*",
-        default=[50, 100, 200, 500, 1000],
-        help="numbers of calibration images to compare",
-    )
-    parser.add_argument(
-        "--curve-methods",
-        nargs="*",
-        default=["entropy"],
-        choices=("entropy", "minmax"),
-        help="calibration methods to compare",
-    )
-    parser.add_argument(
-        "--curve-boards", type=int, default=100, help="boards that judge each point of the curve"
-    )
-    return parser.parse_args(argv)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options."""
+
+    boards: Path
+    manifest: Path
+    out: Path
+    samples: int
+    boards_judged: int
+    curve: list[int]
+    curve_methods: list[str]
+    curve_boards: int
 
 
-def main(argv: list[str] | None = None) -> int:
-    arguments = sys.argv[1:] if argv is None else argv
-    args = _parse(arguments)
-    try:
-        manifest = load_manifest(args.manifest)
-        print(_heading(arguments), flush=True)
-        for lines in _sections(args, manifest):
-            print("\n" + "\n".join(lines), flush=True)
-    except (BuildError, OSError) as error:
-        print(f"precision_figures.py: error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _sections(args: argparse.Namespace, manifest: Manifest) -> Iterable[list[str]]:
+def _sections(args: Options, manifest: Manifest) -> Iterable[list[str]]:
     calibration = find_images(args.boards / "images" / "train")
     test = find_images(args.boards / "images" / "test")[: args.boards_judged]
     settings = _settings(manifest)
@@ -134,7 +109,7 @@ def _settings(manifest: Manifest) -> Settings:
 
 
 def _int8(
-    args: argparse.Namespace,
+    args: Options,
     manifest: Manifest,
     images: Sequence[Path],
     samples: int,
@@ -151,8 +126,7 @@ def _int8(
         out,
         images=images,
         input_size=manifest.input_size,
-        samples=samples,
-        method=method,
+        settings=Calibration(samples=samples, method=method),
         cache=args.out / "cache",
         progress=_progress(f"{method} {samples}"),
     )
@@ -345,7 +319,7 @@ def _interleaved(calls: Sequence[Callable[[], None]], runs: int) -> list[float]:
 
 
 def _curve(
-    args: argparse.Namespace,
+    args: Options,
     manifest: Manifest,
     calibration: Sequence[Path],
     before: Sequence[Found],
@@ -353,16 +327,17 @@ def _curve(
 ) -> list[str]:
     seen = before[: args.curve_boards]
     boards = [found.image for found in seen]
-    truth = load_truth(_labels(boards), seen, settings.labels)
-    most = settings.thresholds.max_det
-    reference = mean_average_precision(seen, truth, most)
+    labelled = labels_of_images(boards, settings.labels)
+    if labelled is None:
+        raise BuildError(f"{boards[0].parent}: expected labels of these boards, found none")
+    reference = gates.scores_of(seen, labelled, settings)
     rows = [["FP32", "-", *_maps(reference, None), "-"]]
     for method in args.curve_methods:
         for samples in args.curve:
             out = args.out / f"{manifest.name}.{method}.{samples}.onnx"
             report = _int8(args, manifest, calibration, samples, method, out)
             found = detect(out, boards, settings, progress=_progress(f"{method} {samples}"))
-            scores = mean_average_precision(found, truth, most)
+            scores = gates.scores_of(found, labelled, settings)
             record = report.calibration or {}
             cached = " (cached scales)" if record.get("from_cache") else ""
             row = [f"INT8, {method}", str(record.get("samples"))]
@@ -372,13 +347,6 @@ def _curve(
             print("| " + " | ".join(rows[-1]) + " |", file=sys.stderr, flush=True)
     header = [f"{len(seen)} boards", "calibration images", "mAP50", "mAP50-95", "seconds to build"]
     return _markdown(header, rows)
-
-
-def _labels(boards: Sequence[Path]) -> Path:
-    found = find_labels(boards)
-    if found is None:
-        raise BuildError(f"{boards[0].parent}: expected labels of these boards, found none")
-    return found
 
 
 def _heading(arguments: Sequence[str]) -> str:
@@ -405,5 +373,42 @@ def _progress(what: str) -> Callable[[int, int], None]:
     return show
 
 
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--boards", type=_PATH, required=True, help="What tools/boards.py wrote.")
+@click.option("--manifest", type=_PATH, default=Path("models/pcb"), help="The detector.")
+@click.option("--out", type=_PATH, default=Path("out/precision"), help="Folder to write.")
+@click.option("--samples", type=int, default=500, help="Calibration images of INT8.")
+@click.option("--boards-judged", type=int, default=600, help="Boards of the test split.")
+@click.option(
+    "--curve",
+    default="50,100,200,500,1000",
+    type=CommaList(int, "numbers like 50,100", skip_empty=True),
+    help="Numbers of calibration images to compare.",
+)
+@click.option(
+    "--curve-methods",
+    default="entropy",
+    type=some_of(("entropy", "minmax")),
+    help="Calibration methods to compare.",
+)
+@click.option(
+    "--curve-boards", type=int, default=100, help="Boards that judge each point of the curve."
+)
+def main(**options: Any) -> None:
+    """Measure what FP16 and INT8 cost the default detector.
+
+    Prints the tables of docs/measurements/precision.md. The train split of --boards calibrates, its
+    test split judges. Needs the extra `build`.
+    """
+    args = Options(**options)
+    manifest = load_manifest(args.manifest)
+    print(_heading(sys.argv[1:]), flush=True)
+    for lines in _sections(args, manifest):
+        print("\n" + "\n".join(lines), flush=True)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program.run(main, "precision_figures.py", BuildError)

@@ -24,14 +24,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 import numpy as np
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
 from bench_pipelines.repository import TRIDET, write_repository
-from rich.console import Console
-from rich.table import Table
+from local_triton import LocalServer, ServeError
 from rtsp_cameras import CamerasError, RtspCameras
-from serve import LocalServer
+from tridet.cli.console import stdout_console
+from tridet_bench.latency import percentile
+from tridet_bench.table import Table, number
 
 _MAIN = [sys.executable, "-c", "from tridet.cli.main import main; main()"]
 _REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
@@ -60,24 +63,24 @@ class Interval:
     latencies_ms: list[float] = field(default_factory=list)
     drops: Counter[str] = field(default_factory=Counter)
 
-    def row(self, start_s: float) -> list[str]:
+    def row(self, start_s: float) -> tuple[str, ...]:
         """Return the cells of the table."""
-        p50, p95 = np.percentile(self.latencies_ms, [50, 95]) if self.latencies_ms else (0, 0)
-        return [
+        latencies_ms = self.latencies_ms or [0.0]
+        return (
             f"{start_s:.0f} s",
             f"{len(self.latencies_ms) / self.seconds:.1f}",
-            f"{p50:.1f}",
-            f"{p95:.1f}",
+            number(percentile(latencies_ms, 50), 1),
+            number(percentile(latencies_ms, 95), 1),
             ", ".join(f"{count} {cause}" for cause, count in sorted(self.drops.items())) or "0",
             *(f"{100 * seconds / self.seconds:.0f}" for seconds in self.cpu_s.values()),
             f"{self.rss_mb:.0f}",
-        ]
+        )
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--cameras", "count", type=click.IntRange(1, 64), default=8)
-@click.option("--fps", type=click.IntRange(1, 60), default=25, help="Of each camera.")
-@click.option("--seconds", type=click.IntRange(min=10), default=60, help="After the start.")
+@click.option("--fps", type=click.IntRange(1, 60), default=25, help="Rate of each camera.")
+@click.option("--seconds", type=click.IntRange(min=10), default=60, help="How long to measure.")
 @click.option("--every", type=click.IntRange(min=1), default=60, help="Seconds per row.")
 @click.option("--width", type=click.IntRange(160, 3840), default=640)
 @click.option("--height", type=click.IntRange(120, 2160), default=480)
@@ -178,27 +181,16 @@ def _seconds(text: str) -> float:
 
 
 def _show(title: str, intervals: list[Interval]) -> None:
-    table = Table(title=title, box=None)
-    for name in ("from", "results/s", "p50 ms", "p95 ms", "dropped"):
-        table.add_column(name, justify="right")
-    for name in ("client", "server", "cameras"):
-        table.add_column(f"{name} CPU %", justify="right")
-    table.add_column("client RSS MB", justify="right")
-    start_s = 0.0
+    columns = (
+        *("from", "results/s", "p50 ms", "p95 ms", "dropped"),
+        *("client CPU %", "server CPU %", "cameras CPU %", "client RSS MB"),
+    )
+    rows, start_s = [], 0.0
     for interval in intervals:
-        table.add_row(*interval.row(start_s))
+        rows.append(interval.row(start_s))
         start_s += interval.seconds
-    Console(width=140).print(table)
+    stdout_console().print(Table(title, columns, rows, text_columns=0).rich())
 
 
 if __name__ == "__main__":
-    try:
-        main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except CamerasError as error:
-        click.echo(f"stream_bench: error: {error}", err=True)
-        sys.exit(1)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
+    program.run(main, "stream_bench", CamerasError, ServeError)

@@ -13,6 +13,7 @@ buffer of 30 frames per stream).
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -24,13 +25,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 import numpy as np
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
-from rich.console import Console
-from rich.table import Table
+from local_triton import LocalServer, ServeError
 from rtsp_cameras import CamerasError, RtspCameras, read_counter
-from serve import LocalServer, ServeError
+from tridet.cli.console import stdout_console
+from tridet_bench.latency import percentile
+from tridet_bench.table import Table, number
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "models" / "pcb" / "pcb.onnx"
@@ -51,8 +55,8 @@ class Run:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--cameras", "count", type=click.IntRange(1, 16), default=4)
-@click.option("--fps", type=click.IntRange(1, 60), default=25, help="Of each camera.")
-@click.option("--seconds", type=click.IntRange(min=5), default=30, help="Of each way and round.")
+@click.option("--fps", type=click.IntRange(1, 60), default=25, help="Rate of each camera.")
+@click.option("--seconds", type=click.IntRange(min=5), default=30, help="Seconds per turn.")
 @click.option("--rounds", type=click.IntRange(min=1), default=2)
 @click.option("--worker", type=click.Choice(WAYS), hidden=True)
 @click.argument("arguments", nargs=-1)
@@ -70,27 +74,22 @@ def main(
         for _ in range(rounds):
             for way, run in runs.items():
                 _measure(way, run, cameras, count, server, seconds)
-    table = Table(title=f"{count} cameras, 640 x 480, {fps} fps", box=None)
-    for name in (
-        "",
-        "results/s",
-        "age p50 ms",
-        "age p95 ms",
-        "oldest ms",
-        "CPU %",
-        "CPU ms/result",
-    ):
-        table.add_column(name, justify="right" if name else "left")
-    for way, run in runs.items():
-        p50, p95, most = np.percentile(run.ages_ms or [np.nan], [50, 95, 100])
-        table.add_row(
+    columns = (
+        *("client", "results/s", "age p50 ms", "age p95 ms", "oldest ms"),
+        *("CPU %", "CPU ms/result"),
+    )
+    rows = [
+        (
             way,
             f"{len(run.ages_ms) / run.seconds:.1f}",
-            *(f"{age:.0f}" for age in (p50, p95, most)),
+            *(number(percentile(run.ages_ms or [math.nan], rank), 0) for rank in (50, 95, 100)),
             f"{100 * run.cpu_s / run.seconds:.0f}",
             f"{1000 * run.cpu_s / max(1, len(run.ages_ms)):.0f}",
         )
-    Console(width=120).print(table)
+        for way, run in runs.items()
+    ]
+    title = f"{count} cameras, 640 x 480, {fps} fps"
+    stdout_console().print(Table(title, columns, rows).rich())
 
 
 def _measure(
@@ -164,13 +163,4 @@ def _by_ultralytics(urls: list[str], way: str) -> Iterator[tuple[int, np.ndarray
 
 
 if __name__ == "__main__":
-    try:
-        main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (CamerasError, ServeError) as error:
-        click.echo(f"stream_peers: error: {error}", err=True)
-        sys.exit(1)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
+    program.run(main, "stream_peers", CamerasError, ServeError)

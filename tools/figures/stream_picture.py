@@ -19,6 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 from local_triton import LocalServer, ServeError
 from page_screenshot import FLAGS, PageError, find_browser
@@ -42,15 +44,12 @@ Shots = list[tuple[float, bytes]]
 @click.option("--quality", type=click.IntRange(1, 100), default=60, show_default=True)
 def main(out: Path, cameras: int, seconds: float, width: int, quality: int) -> None:
     """Record the live page of `tridet stream` as an animated WebP."""
-    try:
-        with (
-            RtspCameras(cameras, size=(1280, 720), fps=10) as rtsp,
-            LocalServer(_REPOSITORY, models=["pcb"]) as server,
-        ):
-            sources = {f"line {n + 1}": rtsp.url(n) for n in range(cameras)}
-            shots = _record(sources, server.grpc_url, seconds)
-    except (CamerasError, ServeError, PageError) as error:
-        raise click.ClickException(str(error)) from error
+    with (
+        RtspCameras(cameras, size=(1280, 720), fps=10) as rtsp,
+        LocalServer(_REPOSITORY, models=["pcb"]) as server,
+    ):
+        sources = {f"line {n + 1}": rtsp.url(n) for n in range(cameras)}
+        shots = _record(sources, server.grpc_url, seconds)
     _write(out, shots, width, quality)
     click.echo(f"{out}: {len(shots)} pictures, {out.stat().st_size / 1e6:.2f} MB")
 
@@ -137,4 +136,4 @@ def _free_port() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "stream_picture", CamerasError, ServeError, PageError)

@@ -22,15 +22,17 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
 
+import program
+
 import click
 import cv2
 import numpy as np
 import numpy.typing as npt
+from local_triton import LocalServer, ServeError
 from pcb_boards import draw_board
 from rich.console import Console
 from rich.progress import track
-from serve import LocalServer
-from tridet import Detections, Detector
+from tridet import Detections, Detector, TridetError
 from tridet_build.manifest.manifest import load_manifest
 from tridet_build.repository.render import write
 
@@ -102,12 +104,14 @@ def _pictures(name: str, boards: int, workers: int) -> Iterator[tuple[bytes, Tru
         yield from pool.map(_draw_jpeg, [(name, index) for index in range(boards)])
 
 
-@click.command(help=__doc__, context_settings={"show_default": True})
-@click.option("--boards", default=20, type=click.IntRange(min=1), help="Pictures of each scene.")
+@click.command(
+    help=__doc__, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
+@click.option("--boards", default=20, type=click.IntRange(min=1), help="Pictures per scene.")
 @click.option("--scene", "scenes", multiple=True, type=click.Choice(list(SCENES)))
 @click.option("--tiles", "grids", multiple=True, default=("2x2", "3x3"), metavar="COLUMNSxROWS")
 @click.option("--overlap", default=0.2)
-@click.option("--workers", default=2, type=click.IntRange(min=1), help="Processes that draw.")
+@click.option("--workers", default=2, type=click.IntRange(min=1), help="Drawing processes.")
 def main(
     boards: int, scenes: tuple[str, ...], grids: tuple[str, ...], overlap: float, workers: int
 ) -> None:
@@ -140,7 +144,8 @@ def _print_rows(
     console = Console(file=sys.stderr)
     for content, truth in track(pictures, name, total=boards, console=console):
         objects += len(truth)
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        image = np.asarray(decoded, np.uint8)
         for way, options in ways.items():
             began = time.perf_counter()
             detections = detector(image, **options)
@@ -157,4 +162,4 @@ def _print_rows(
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "tiles_recall", ServeError, TridetError)

@@ -1,4 +1,9 @@
-"""The real tritonserver from the PyPI wheel nvidia-pytriton, run on a model repository of ours."""
+"""The real tritonserver from the PyPI wheel nvidia-pytriton, run on a model repository of ours.
+
+from local_triton import LocalServer
+with LocalServer("model_repository") as server:
+    ...  # server.grpc_url
+"""
 
 from ._errors import (
     InstallationError,

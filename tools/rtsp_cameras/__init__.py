@@ -1,4 +1,4 @@
-"""RTSP cameras that show moving boards: a real server, its pictures encoded once and paid out.
+"""RTSP cameras that show moving boards: a real server, its pictures encoded once.
 
 clips (draw and encode a loop, a frame number in each picture) → cameras (start and control) →
 server (GStreamer's RTSP server, in the system's Python)

@@ -33,7 +33,7 @@ class RtspCameras:
         fps: frames per second of each.
         loop_s: length of the loop that each repeats.
         other_size: of a second clip that ``show`` switches to.
-        user: whom to let in, with ``password``; None lets all in.
+        user: the only one let in, with ``password``; None lets everyone in.
         password: the user's.
         port: 0 takes a free one.
     """

@@ -13,7 +13,7 @@ import numpy as np
 from rtsp_cameras.counter import LIMIT, UInt8Array, draw_counter
 
 _SAMPLES = Path(__file__).resolve().parents[2] / "models" / "pcb" / "samples"
-# The board is so many times as large as what a camera sees of it.
+# How many times larger the board is than what a camera sees of it.
 _BOARD_PER_VIEW = 1.4
 _KEY_EVERY_S = 0.5
 

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import gi
 
@@ -41,17 +42,17 @@ class Clip:
 
 
 class Camera:
-    """Pays out clips to whoever watches: frame ``n`` of the loop when the clock says ``n``."""
+    """Sends clips to every viewer: frame ``n`` of the loop when the clock says ``n``."""
 
-    def __init__(self, path: str, clips: list, phase_s: float, factory) -> None:
+    def __init__(self, path: str, clips: list[str], phase_s: float, factory: Any) -> None:
         self.path, self.clips, self.phase_s = path, [Clip(clip) for clip in clips], phase_s
         self.factory = factory
         self.clip = self.clips[0]
         self.frozen = False
-        self.sources: dict = {}  # appsrc by media, and the last tick that it got
+        self.sources: dict[Any, list[Any]] = {}  # appsrc by media, and the last tick that it got
         factory.connect("media-configure", self._configured)
 
-    def _configured(self, _factory, media) -> None:
+    def _configured(self, _factory: Any, media: Any) -> None:
         self.sources[media] = [media.get_element().get_by_name("source"), None]
         media.connect("unprepared", lambda gone: self.sources.pop(gone, None))
 
@@ -60,7 +61,7 @@ class Camera:
         for source in self.sources.values():
             source[1] = None  # a decoder needs the new clip from a key frame on
 
-    def pay_out(self) -> None:
+    def send_due(self) -> None:
         if self.frozen:
             return
         now = int((time.time() - self.phase_s) * self.clip.fps)
@@ -79,13 +80,13 @@ class Camera:
 class Server:
     """All cameras on one port."""
 
-    def __init__(self, settings: dict) -> None:
+    def __init__(self, settings: dict[str, Any]) -> None:
         self._server = GstRtspServer.RTSPServer()
         self._server.set_address("127.0.0.1")
         self._server.set_service(str(settings["port"]))
         self._server.connect("client-connected", self._connected)
         self._mounts = self._server.get_mount_points()
-        self._clients: dict = {}  # the path that each one watches
+        self._clients: dict[Any, str | None] = {}  # the path that each one watches
         self._cameras: dict[str, Camera] = {}
         for number, (name, clips) in enumerate(settings["cameras"].items()):
             factory = GstRtspServer.RTSPMediaFactory()
@@ -104,7 +105,7 @@ class Server:
         if not self._server.attach(None):
             raise OSError(f"cannot listen on port {settings['port']}")
         self.port = self._server.get_bound_port()
-        GLib.timeout_add(_POLL_MS, self._pay_out)
+        GLib.timeout_add(_POLL_MS, self._send_due)
 
     def do(self, order: str, name: str, clip: int = 0) -> None:
         """Carry out one order: kill, revive, freeze, thaw or show."""
@@ -131,17 +132,17 @@ class Server:
         auth.add_digest(user, password, token)
         self._server.set_auth(auth)
 
-    def _connected(self, _server, client) -> None:
+    def _connected(self, _server: Any, client: Any) -> None:
         self._clients[client] = None
         client.connect("describe-request", self._described)
         client.connect("closed", lambda gone: self._clients.pop(gone, None))
 
-    def _described(self, client, context) -> None:
+    def _described(self, client: Any, context: Any) -> None:
         self._clients[client] = context.uri.abspath
 
-    def _pay_out(self) -> bool:
+    def _send_due(self) -> bool:
         for camera in self._cameras.values():
-            camera.pay_out()
+            camera.send_due()
         return True
 
 
@@ -151,7 +152,7 @@ def main() -> None:
     server = Server(json.loads(sys.stdin.readline()))
     loop = GLib.MainLoop()
 
-    def on_line(_channel, _condition) -> bool:
+    def on_line(_channel: Any, _condition: Any) -> bool:
         line = sys.stdin.readline()
         if not line:
             loop.quit()

@@ -22,16 +22,16 @@ from tridet_build.chain.record import (
     write_record,
 )
 from tridet_build.chain.stages import Stages
+from tridet_build.datasets.images import Usable, find_images, left_out, shuffled, usable
 from tridet_build.errors import PlanError, RecordError
-from tridet_build.files import write_atomically
+from tridet_build.files import sha256_of, write_atomically
 from tridet_build.gate.detections import settings_of
-from tridet_build.hashes import sha256_of
-from tridet_build.images import Usable, find_images, shuffled, usable
 from tridet_build.manifest.manifest import Manifest
+from tridet_build.manifest.sizes import Span
 from tridet_build.plan import machine
 from tridet_build.plan.compile import build_plan
 from tridet_build.plan.runtime import tensorrt
-from tridet_build.plan.settings import PlanSettings, Span
+from tridet_build.plan.settings import PlanSettings
 from tridet_build.plan.verify import verify_plan
 from tridet_build.repository import configs
 from tridet_build.repository.render import VERSION
@@ -62,13 +62,10 @@ class Built:
 
 def plan_settings(manifest: Manifest) -> PlanSettings:
     """Return what a manifest asks of TensorRT."""
-    sizes, batch = manifest.input_size, manifest.batch
-    side = Span(sizes.min, sizes.opt, sizes.max)
     return PlanSettings(
         precision=manifest.precision,
-        batch=Span(1, batch.opt, batch.max),
-        height=side,
-        width=side,
+        batch=Span(1, manifest.batch.opt, manifest.batch.max),
+        size=manifest.input_size,
         **asdict(manifest.plan),
     )
 
@@ -143,7 +140,11 @@ def deliver(
             )
             figures = {"images": seen.images, "changed": seen.changed, "iou_mean": seen.iou_mean}
             gates["plan"] = asdict(Gate(True, figures, {"changed": _MOST_CHANGED}))
-        return {**plan_fields(report, contract.IMAGES), "gates": gates}
+        return {
+            **plan_fields(report, contract.IMAGES),
+            "gates": gates,
+            "tools": tool_versions(),  # of this build, however often it is skipped later
+        }
 
     inputs = {
         "graph": sha256_of(graph),
@@ -151,8 +152,10 @@ def deliver(
         "tensorrt": [flavour, str(trt.__version__)],
         "gpus": [asdict(gpu) for gpu in machine.gpus()],
         "images": chosen.sha256,
+        "thresholds": asdict(thresholds),
+        "most_changed": _MOST_CHANGED,
     }
-    done = stages.run("plan", inputs, work, make)
+    done = stages.run("plan", inputs, work, make, tools=("polygraphy",))
     record = _record(prepared, graph, done.report, done.seconds)
     folder = root / configs.detector_name(manifest.name) / VERSION
     try:
@@ -195,13 +198,11 @@ def _images(manifest: Manifest, stages: Stages) -> Usable:
     if folder is None or not folder.is_dir():
         return Usable((), (), ())
     images = shuffled(find_images(folder))
-    return usable(
-        images,
-        "verification",
-        most=_VERIFIED_IMAGES,
-        max_pixels=manifest.limits.max_pixels,
-        say=stages.say,
-    )
+    most = manifest.limits.max_pixels
+    chosen = usable(images, "verification", most=_VERIFIED_IMAGES, max_pixels=most)
+    for line in left_out("verification", chosen.unreadable):
+        stages.say(line)
+    return chosen
 
 
 def _record(
@@ -218,7 +219,6 @@ def _record(
             "graph": asdict(record_file(graph)),
             "calibration": calibration and asdict(calibration),
             "gates": {**gates, **plan["gates"]},
-            "tools": tool_versions(),
             "timings_s": {**prepared.timings_s, "plan": seconds},
         }
     )

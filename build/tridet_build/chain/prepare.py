@@ -4,23 +4,29 @@ Each stage is skipped where nothing that goes into it has changed; a chain that 
 where it stopped.
 """
 
-from collections.abc import Callable
+import hashlib
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from tridet_build.chain.record import Calibration, File, Gate, record_file
 from tridet_build.chain.stages import Done, Stages
+from tridet_build.datasets import images as image_files
+from tridet_build.datasets.images import find_images, left_out
+from tridet_build.datasets.truth import labels_sha256
 from tridet_build.errors import GateError, PrecisionError
+from tridet_build.files import sha256_of
 from tridet_build.gate.detections import settings_of
-from tridet_build.gate.judge import gate
+from tridet_build.gate.judge import GateFailedError, gate
 from tridet_build.gate.report import POINTS, GateReport, Limits, limits_of
-from tridet_build.hashes import sha256_of, sha256_of_all
-from tridet_build.images import find_images
 from tridet_build.manifest.manifest import Manifest
+from tridet_build.onnx import export
 from tridet_build.onnx.export import export_onnx
-from tridet_build.onnx.file import read_onnx
+from tridet_build.onnx.file import read_onnx, weights_sha256
 from tridet_build.onnx.labels import labels_in
 from tridet_build.onnx.serving_graph import graph_of
+from tridet_build.precision import convert
 from tridet_build.precision.convert import to_fp16, to_int8
 from tridet_build.precision.report import stored_precision
 
@@ -51,7 +57,7 @@ class Prepared:
     def summary(self) -> dict[str, str]:
         """Say the main facts, for the ensemble's ``tridet.build``; every client sees them."""
         facts = {"weights": self.source.name, "weights_sha256": self.source.sha256}
-        served = sha256_of(self.manifest.weights)
+        served = weights_sha256(self.manifest.weights)
         if served != self.source.sha256:
             facts["onnx_sha256"] = served
         if self.gates:
@@ -104,7 +110,9 @@ def prepare(manifest: Manifest, stages: Stages, *, progress: Progress | None = N
 
 def _export(manifest: Manifest, out: Path, stages: Stages) -> Done:
     weights, sizes = manifest.weights, manifest.input_size
-    given = sha256_of(weights) if weights.is_absolute() else str(weights)
+    # Of a published name, Ultralytics takes the file in the working folder if there is one.
+    file = weights if weights.is_absolute() else Path(f"{weights.name.removesuffix('.pt')}.pt")
+    given = sha256_of(file) if file.is_file() else str(weights)
 
     def make() -> dict[str, str | int]:
         report = export_onnx(weights, out, input_size=sizes)
@@ -113,7 +121,8 @@ def _export(manifest: Manifest, out: Path, stages: Stages) -> Done:
         name = weights.with_suffix(".pt").name
         return asdict(File(name, report.weights_sha256, report.weights_bytes))
 
-    return stages.run("export", {"weights": given, "input_size": str(sizes)}, out, make)
+    inputs = {"weights": given, "input_size": str(sizes)}
+    return stages.run("export", inputs, out, make, tools=export.TOOLS)
 
 
 def _own_precision(manifest: Manifest) -> str:
@@ -131,17 +140,25 @@ def _convert(manifest: Manifest, out: Path, stages: Stages, progress: Progress |
     calibration = manifest.calibration
     images = find_images(calibration.images) if calibration.images else []
     shared = {
-        "onnx": sha256_of(manifest.weights),
+        "onnx": weights_sha256(manifest.weights),
         "input_size": str(manifest.input_size),
-        "images": sha256_of_all(images),
+        "images": _files_key(images),
+        "max_pixels": manifest.limits.max_pixels,
     }
+    tools = (*convert.TOOLS, *image_files.TOOLS)
     if manifest.precision == "fp16":
 
         def make_fp16() -> dict[str, None]:
-            to_fp16(manifest.weights, out, input_size=manifest.input_size, images=images)
+            to_fp16(
+                manifest.weights,
+                out,
+                input_size=manifest.input_size,
+                images=images,
+                max_pixels=manifest.limits.max_pixels,
+            )
             return {"calibration": None}
 
-        return stages.run("fp16", shared, out, make_fp16)
+        return stages.run("fp16", shared, out, make_fp16, tools=tools)
     if not images:
         raise PrecisionError(
             f"{manifest.name}: INT8 is calibrated on real images: expected [calibration] images = "
@@ -154,16 +171,14 @@ def _convert(manifest: Manifest, out: Path, stages: Stages, progress: Progress |
             out,
             images=images,
             input_size=manifest.input_size,
-            samples=calibration.samples,
-            method=calibration.method,
-            exclude=calibration.exclude,
-            cache=stages.folder / "calibration",
-            minimum=calibration.minimum,
+            settings=calibration,
             max_pixels=manifest.limits.max_pixels,
+            cache=stages.folder / "calibration",
             progress=progress and progress("calibration"),
-            say=stages.say,
         )
         used = report.calibration or {}
+        for line in left_out("calibration", used["unreadable"]):
+            stages.say(line)
         return {
             "calibration": {
                 "sha256": used["images_sha256"],
@@ -173,7 +188,7 @@ def _convert(manifest: Manifest, out: Path, stages: Stages, progress: Progress |
         }
 
     settings = {**asdict(calibration), "images": shared["images"]}
-    return stages.run("int8", {**shared, "calibration": settings}, out, make_int8)
+    return stages.run("int8", {**shared, "calibration": settings}, out, make_int8, tools=tools)
 
 
 def _gate_images(manifest: Manifest) -> list[Path]:
@@ -194,41 +209,54 @@ def _gate(
     stages: Stages,
     progress: Progress | None,
 ) -> Done:
-    precision, wished = manifest.precision, manifest.gate
+    precision, labels = manifest.precision, manifest.gate.labels
     limits = limits_of(manifest, precision)
     out = stages.folder / f"gate-{precision}"
     settings = settings_of(manifest)
 
+    def say_left_out(report: GateReport) -> None:
+        for line in left_out("gate", report.unreadable):
+            stages.say(line)
+
     def make() -> dict[str, object]:
-        report = gate(
-            manifest.weights,
-            variant,
-            precision=precision,
-            images=images,
-            settings=settings,
-            labels=wished.labels,
-            limits=limits,
-            out=out,
-            progress=progress and progress("gate"),
-            say=stages.say,
-        )
+        try:
+            report = gate(
+                manifest.weights,
+                variant,
+                precision=precision,
+                images=images,
+                settings=settings,
+                labels=labels,
+                limits=limits,
+                out=out,
+                progress=progress and progress("gate"),
+            )
+        except GateFailedError as error:
+            say_left_out(error.report)
+            raise
+        say_left_out(report)
         return asdict(_verdict(report, limits))
 
     inputs = {
-        "fp32": sha256_of(manifest.weights),
+        "fp32": weights_sha256(manifest.weights),
         "variant": sha256_of(variant),
-        "images": sha256_of_all(images),
-        "labels": _labels_key(wished.labels),
+        "images": _files_key(images),
+        "labels": labels_sha256(images, labels),
         "limits": asdict(limits),
         "settings": asdict(settings),
     }
-    return stages.run(out.name, inputs, out / "gate.json", make)
+    tools = ("onnxruntime", "pycocotools", *image_files.TOOLS)
+    return stages.run(out.name, inputs, out / "gate.json", make, tools=tools)
 
 
-def _labels_key(labels: Path | None) -> str | None:
-    if labels is None:
-        return None
-    return sha256_of(labels) if labels.is_file() else sha256_of_all(labels.rglob("*.txt"))
+def _files_key(files: Sequence[Path]) -> str:
+    """Hash files and where they lie below the folder of all.
+
+    By the names of images a part of them is chosen, and their labels are found.
+    """
+    folder = os.path.commonpath([path.parent for path in files]) if files else ""
+    lines = sorted(f"{sha256_of(path)} {path.relative_to(folder)}" for path in files)
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def _verdict(report: GateReport, limits: Limits) -> Gate:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, field
 from datetime import datetime, timezone
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -14,6 +13,7 @@ from tridet.versions import installed_versions
 
 from tridet_build.errors import RecordError
 from tridet_build.files import write_atomically
+from tridet_build.onnx.file import files_of, weights_sha256
 from tridet_build.plan.machine import Gpu
 from tridet_build.plan.settings import PlanReport
 
@@ -25,6 +25,7 @@ _Shape: TypeAlias = tuple[int, ...]
 # What decides how a plan comes out, or how it was proved.
 _TOOLS: Final = (
     "tridet",
+    "tridet-build",
     "ultralytics",
     "torch",
     "onnx",
@@ -152,16 +153,16 @@ _RECORD: Final = TypeAdapter(BuildRecord)
 
 
 def record_file(path: Path) -> File:
-    """Describe a file.
+    """Describe a file; an ONNX that keeps its tensors in others, together with those.
 
     Raises:
         RecordError: it cannot be read.
     """
     try:
-        content = path.read_bytes()
+        size = sum(one.stat().st_size for one in files_of(path))
+        return File(path.name, weights_sha256(path), size)
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
-    return File(path.name, sha256(content).hexdigest(), len(content))
+        raise RecordError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
 
 def plan_fields(report: PlanReport, input_name: str) -> dict[str, Any]:

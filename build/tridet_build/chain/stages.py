@@ -8,18 +8,20 @@ so that a stage which was cut off is done anew.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from tridet.versions import installed_versions
 
 from tridet_build.errors import BuildError
-from tridet_build.files import write_atomically
-from tridet_build.hashes import sha256_of
+from tridet_build.files import sha256_of, write_atomically
 
 Report: TypeAlias = dict[str, Any]
+
+_OWN_PACKAGES: Final = ("tridet", "tridet-build")
 
 
 @dataclass(frozen=True)
@@ -56,20 +58,29 @@ class Stages:
         self._force, self.say = force, say
 
     def run(
-        self, name: str, inputs: Mapping[str, Any], out: Path, make: Callable[[], Report]
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        out: Path,
+        make: Callable[[], Report],
+        *,
+        tools: Iterable[str] = (),
     ) -> Done:
-        """Make ``out`` unless it is there and was made from the same inputs.
+        """Make ``out`` unless it is there and was made from the same inputs by the same tools.
 
         Args:
             name: of the stage.
             inputs: all that decides how ``out`` comes out: hashes and settings, as JSON takes them.
             out: the file.
             make: writes ``out`` and returns its report, plain values only.
+            tools: packages whose versions decide how ``out`` comes out, beside our own.
 
         Raises:
             BuildError: the stage failed; or its note cannot be written.
         """
-        key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+        versions = installed_versions((*_OWN_PACKAGES, *tools))
+        all_inputs = {"inputs": inputs, "tools": versions}
+        key = hashlib.sha256(json.dumps(all_inputs, sort_keys=True).encode()).hexdigest()
         note = self.folder / f"{name}.json"
         done = None if self._force else _read(note)
         if done and done.key == key and out.is_file() and sha256_of(out) == done.output_sha256:

@@ -3,8 +3,7 @@
 import click
 from tridet.cli.run import run
 
-from tridet_build.cli import plans as _cli_plans
-from tridet_build.cli import stages as _cli_stages
+from tridet_build.cli import plans, repository, stages
 from tridet_build.errors import BuildError
 
 
@@ -18,15 +17,15 @@ def cli(context: click.Context) -> None:
 
 
 for command in (
-    _cli_plans.repository,
-    _cli_plans.plans,
-    _cli_plans.check,
-    _cli_plans.inspect,
-    _cli_stages.export,
-    _cli_stages.fp16,
-    _cli_stages.int8,
-    _cli_stages.gate,
-    _cli_stages.sensitivity,
+    repository.repository,
+    plans.plans,
+    repository.check,
+    plans.inspect,
+    stages.export,
+    stages.fp16,
+    stages.int8,
+    stages.gate,
+    stages.sensitivity,
 ):
     cli.add_command(command)
 

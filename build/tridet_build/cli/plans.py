@@ -1,26 +1,25 @@
-"""The commands around the repository: render it, give it plans, check it, look into a plan."""
+"""The commands around plans: give them to the repository, look into one."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 from rich.table import Table
 
-from tridet_build.cli.detectors import (
+from tridet_build.cli.options import (
     PATH,
+    Overrides,
     Precision,
-    Wishes,
     console,
     detector_options,
-    groups_of,
-    load_wished,
+    load_overridden,
     prepared,
-    sharers_of,
     stages_of,
 )
+from tridet_build.cli.repository import out_option, write_repository
 from tridet_build.errors import BuildError, ManifestError
 from tridet_build.manifest.manifest import manifest_paths
 
@@ -29,39 +28,10 @@ if TYPE_CHECKING:
 
     from tridet_build.chain.prepare import Prepared
 
-_out = click.option(
-    "--out",
-    type=PATH,
-    default=Path("model_repository"),
-    show_default=True,
-    help="The repository to write.",
-)
-
 
 @click.command()
 @detector_options
-@_out
-def repository(manifests: tuple[Path, ...], models: Path, wishes: Wishes, out: Path) -> None:
-    """Render the repository, each detector's ONNX wrapped in its serving graph.
-
-    MANIFESTS are detector.toml files or their folders. Weights that are not ONNX yet, or not in
-    the manifest's precision, are exported, converted and proved first. A group.toml in --models is
-    rendered too, if all its members are.
-
-    \b
-    Example:
-      tridet-build repository models/pcb --out model_repository
-    """
-    detectors = [load_wished(path, wishes) for path in manifest_paths(manifests, models)]
-    ready = [prepared(detector, stages_of(detector, wishes)) for detector in detectors]
-    changed = _write(ready, models, out, all_chosen=not manifests)
-    names = ", ".join(one.manifest.name for one in ready)
-    console.print(f"{out}: {names} ready to serve ({changed} files written)")
-
-
-@click.command()
-@detector_options
-@_out
+@out_option
 @click.option(
     "--check", "dry", is_flag=True, help="Only compile, with TensorRT for RTX: needs no GPU."
 )
@@ -70,7 +40,7 @@ def repository(manifests: tuple[Path, ...], models: Path, wishes: Wishes, out: P
 def plans(
     manifests: tuple[Path, ...],
     models: Path,
-    wishes: Wishes,
+    overrides: Overrides,
     out: Path,
     dry: bool,
     timing_cache: Path | None,
@@ -101,12 +71,12 @@ def plans(
     ready: list[Prepared] = []
     failures: list[BuildError] = []
     taken: dict[str, Path] = {}
-    for path, precision in _jobs(paths, wishes, dry):
+    for path, precision in _jobs(paths, overrides, dry):
         try:
-            detector = load_wished(path, replace(wishes, precision=precision))
+            detector = load_overridden(path, replace(overrides, precision=precision))
             if taken.setdefault(detector.name, path) != path:
                 raise ManifestError(f"{path}: name: that of {taken[detector.name]} already")
-            stages = stages_of(detector, wishes)
+            stages = stages_of(detector, overrides)
             one = prepared(detector, stages)
             if dry:
                 built = compile_only(one, stages, console=console, verbose=verbose)
@@ -131,40 +101,14 @@ def plans(
             "compiled" if dry else "in the repository",
         )
     if ready and not dry:
-        _write(ready, models, out, all_chosen=not manifests and not failures)
+        write_repository(ready, models, out, all_chosen=not manifests and not failures)
     console.print(table)
     if not dry:
-        _remind(ready, wishes)
+        _remind(ready, overrides)
     for failure in failures:
         click.echo(f"tridet-build: error: {failure}", err=True)
     if failures:
         raise SystemExit(1)
-
-
-@click.command()
-@click.argument("repository", type=PATH, default=Path("model_repository"))
-@click.option(
-    "--runtime",
-    type=click.Choice(["tensorrt", "onnxruntime", "python"]),
-    default="onnxruntime",
-    show_default=True,
-    help="Which config of a detector counts; tensorrt also holds the plans against this machine.",
-)
-def check(repository: Path, runtime: Literal["tensorrt", "onnxruntime", "python"]) -> None:
-    """Check everything that tritonserver would load from REPOSITORY; fail if it would not.
-
-    \b
-    Example:
-      tridet-build check model_repository --runtime tensorrt
-    """
-    from tridet_build.repository import check as checks
-
-    findings = checks.check(repository, runtime=runtime)
-    if findings:
-        console.print(checks.table(findings))
-    if checks.failed(findings):
-        raise SystemExit(1)
-    console.print(f"{repository}: fit to serve with the {runtime} runtime")
 
 
 @click.command()
@@ -188,35 +132,19 @@ def inspect(plan: Path, batches: tuple[int, ...], seconds: float) -> None:
 
 
 def _jobs(
-    paths: Iterable[Path], wishes: Wishes, dry: bool
+    paths: Iterable[Path], overrides: Overrides, dry: bool
 ) -> Iterator[tuple[Path, Precision | None]]:
     for path in paths:
-        if dry and wishes.precision is None:
+        if dry and overrides.precision is None:
             yield from ((path, precision) for precision in get_args(Precision))
         else:
-            yield path, wishes.precision
+            yield path, overrides.precision
 
 
-def _write(ready: list[Prepared], models: Path, out: Path, *, all_chosen: bool) -> int:
-    from tridet_build.chain.deliver import build_facts
-    from tridet_build.repository.render import write
-
-    detectors = [one.manifest for one in ready]
-    changed = write(
-        detectors,
-        out,
-        groups_of(models, ready, all_chosen=all_chosen),
-        sharers=sharers_of(detectors, models) if not all_chosen else (),
-        builds={one.manifest.name: build_facts(one, out) for one in ready},
-        graphs={one.manifest.name: one.graph for one in ready},
-    )
-    return len(changed)
-
-
-def _remind(ready: list[Prepared], wishes: Wishes) -> None:
-    if wishes.precision and ready:
+def _remind(ready: list[Prepared], overrides: Overrides) -> None:
+    if overrides.precision and ready:
         names = ", ".join(one.manifest.name for one in ready)
         console.print(
             f"note: `make repository` goes by the manifests again; to keep {names} in "
-            f'{wishes.precision}, say precision = "{wishes.precision}" there'
+            f'{overrides.precision}, say precision = "{overrides.precision}" there'
         )

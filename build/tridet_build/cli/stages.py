@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from tridet_build.cli.detectors import PATH, console, note
+from tridet_build.cli.options import PATH, console, note
 from tridet_build.errors import ManifestError
 from tridet_build.manifest.manifest import Manifest, load_manifest
 from tridet_build.manifest.sizes import Sizes
+
+if TYPE_CHECKING:
+    from tridet_build.gate.report import GateReport
 
 _manifest = click.argument("manifest", type=PATH)
 _onnx_out = click.option("--out", type=PATH, required=True, help="ONNX file to write.")
@@ -105,7 +108,7 @@ def int8(
     Example:
       tridet-build int8 models/pcb --out pcb.int8.onnx --calibration boards/train
     """
-    from tridet_build.images import find_images
+    from tridet_build.datasets.images import find_images, left_out
     from tridet_build.precision.convert import to_int8
 
     detector = _plain(manifest)
@@ -114,14 +117,12 @@ def int8(
         out,
         images=find_images(calibration),
         input_size=detector.input_size,
-        samples=samples,
-        method=method,
-        exclude=detector.calibration.exclude,
-        cache=cache,
-        minimum=detector.calibration.minimum,
+        settings=replace(detector.calibration, samples=samples, method=method),
         max_pixels=detector.limits.max_pixels,
-        say=note,
+        cache=cache,
     )
+    for line in left_out("calibration", (report.calibration or {})["unreadable"]):
+        note(line)
     console.print(f"{out}: {report.size_bytes} bytes, nodes by precision {report.nodes}")
 
 
@@ -148,23 +149,28 @@ def gate(
     Example:
       tridet-build gate models/pcb pcb.int8.onnx --precision int8 --images boards/test
     """
+    from tridet_build.datasets.images import find_images
     from tridet_build.gate.detections import settings_of
+    from tridet_build.gate.judge import GateFailedError
     from tridet_build.gate.judge import gate as run_gate
     from tridet_build.gate.report import gate_table, limits_of
-    from tridet_build.images import find_images
 
     detector = _plain(manifest)
-    report = run_gate(
-        detector.weights,
-        variant,
-        precision=precision,
-        images=find_images(images),
-        settings=settings_of(detector),
-        labels=labels,
-        limits=limits_of(detector, precision),
-        out=out,
-        say=note,
-    )
+    try:
+        report = run_gate(
+            detector.weights,
+            variant,
+            precision=precision,
+            images=find_images(images),
+            settings=settings_of(detector),
+            labels=labels,
+            limits=limits_of(detector, precision),
+            out=out,
+        )
+    except GateFailedError as error:
+        _note_left_out(error.report)
+        raise
+    _note_left_out(report)
     console.print(gate_table([report]))
 
 
@@ -188,23 +194,31 @@ def sensitivity(manifest: Path, variant: Path, images: Path, budget_s: float) ->
     Example:
       tridet-build sensitivity models/pcb out/build/pcb/pcb.int8.onnx --images boards/test
     """
+    from tridet_build.datasets.images import find_images, left_out
     from tridet_build.gate.detections import settings_of
     from tridet_build.gate.sensitivity import sensitivity as measure
     from tridet_build.gate.sensitivity import sensitivity_table
-    from tridet_build.images import find_images
 
     detector = _plain(manifest)
-    blocks, left = measure(
+    found = measure(
         detector.weights,
         variant,
         images=find_images(images),
         settings=settings_of(detector),
         budget_s=budget_s,
-        say=note,
     )
-    console.print(sensitivity_table(blocks))
-    if left:
-        console.print(f"note: no time left for {', '.join(left)}")
+    for line in left_out("sensitivity", found.unreadable):
+        note(line)
+    console.print(sensitivity_table(found.blocks))
+    if found.left:
+        console.print(f"note: no time left for {', '.join(found.left)}")
+
+
+def _note_left_out(report: GateReport) -> None:
+    from tridet_build.datasets.images import left_out
+
+    for line in left_out("gate", report.unreadable):
+        note(line)
 
 
 def _plain(path: Path) -> Manifest:

@@ -1,7 +1,7 @@
 """Run a detector on real images as the server would, and compare two runs by their detections."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,18 +13,23 @@ from tridet.processing.letterbox import undo_letterbox
 from tridet.processing.nms import nms
 from tridet.processing.parameters import NmsParameters
 
-from tridet_build.errors import BuildError, GateError, first_line
-from tridet_build.images import MAX_PIXELS, letterboxed
+from tridet_build.datasets.images import MAX_PIXELS, UInt8Array, letterboxed
+from tridet_build.errors import BuildError, GateError, ImagesError, first_line
 from tridet_build.manifest.manifest import Manifest
 from tridet_build.onnx.serving_graph import serving_graph
 
 Float32Array = npt.NDArray[np.float32]
 Int32Array = npt.NDArray[np.int32]
+# A serving graph: uint8 [N, S, S, 3] -> boxes [N, K, 4], scores [N, K], class_ids [N, K].
+Runner = Callable[[UInt8Array], Sequence[npt.NDArray[Any]]]
 
 LOWEST_CONF: Final = 0.001
 """Detections below this change no mAP worth the time."""
 MATCH_IOU: Final = 0.5
 """Two boxes of one class that overlap by this much are the same detection."""
+
+OUTPUTS: Final = (contract.BOXES, contract.SCORES, contract.CLASS_IDS)
+"""Of a serving graph, in the order in which a ``Runner`` returns them."""
 
 # Several images in one call also prove the batch axis.
 _BATCH: Final = 4
@@ -185,7 +190,8 @@ def detect(
 
     Raises:
         GraphError: the ONNX cannot be wrapped.
-        GateError: ONNX Runtime refuses it, or an image cannot be read.
+        GateError: ONNX Runtime refuses it.
+        ImagesError: an image cannot be read.
     """
     graph = serving_graph(
         weights,
@@ -193,25 +199,60 @@ def detect(
         classes=len(settings.labels),
         candidates=settings.candidates,
     )
-    found: list[Found] = []
     try:
         runner = session(graph.SerializeToString(), settings.threads)
-        for start in range(0, len(images), _BATCH):
-            files = images[start : start + _BATCH]
-            frames = [_letterboxed(path, settings) for path in files]
-            candidates = runner.run(
-                [contract.BOXES, contract.SCORES, contract.CLASS_IDS],
-                {contract.IMAGES: np.stack([canvas for canvas, _ in frames])},
-            )
-            for path, (_, undo), *rows in zip(files, frames, *candidates, strict=True):
-                found.append(_found(path, undo, rows, settings.thresholds))
-            if progress:
-                progress(len(found), len(images))
+        return run_images(
+            lambda frames: runner.run(list(OUTPUTS), {contract.IMAGES: frames}),
+            images,
+            settings.input_size,
+            settings.thresholds,
+            max_pixels=settings.max_pixels,
+            progress=progress,
+        )
     except BuildError:
         raise
     except Exception as error:  # ONNX Runtime raises its own types
         reason = first_line(error)
         raise GateError(f"{weights}: ONNX Runtime cannot run it: {reason}") from None
+
+
+def run_images(
+    run: Runner,
+    images: Sequence[Path],
+    input_size: int,
+    thresholds: NmsParameters,
+    *,
+    batch: int = _BATCH,
+    max_pixels: int = MAX_PIXELS,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Found]:
+    """Run images through a serving graph and the server's NMS.
+
+    Args:
+        run: the serving graph.
+        images: files that can be decoded.
+        input_size: S, side of the input in pixels.
+        thresholds: of the requests; detections are kept down to ``LOWEST_CONF`` all the same.
+        batch: images of one call.
+        max_pixels: largest accepted width times height of an image.
+        progress: called with (images done, images in all).
+
+    Raises:
+        ImagesError: an image cannot be read.
+    """
+    lowest = replace(thresholds, conf=min(LOWEST_CONF, thresholds.conf))
+    found: list[Found] = []
+    for start in range(0, len(images), batch):
+        files = images[start : start + batch]
+        frames = [_letterboxed(path, input_size, max_pixels) for path in files]
+        outputs = run(np.stack([canvas for canvas, _ in frames]))
+        for path, (_, undo), boxes, scores, class_ids in zip(files, frames, *outputs, strict=True):
+            rows = nms(boxes, scores, class_ids, lowest)
+            size = (int(undo[4]), int(undo[5]))
+            kept = undo_letterbox(boxes[rows], undo)
+            found.append(Found(path, size, kept, scores[rows], class_ids[rows]))
+        if progress:
+            progress(len(found), len(images))
     return found
 
 
@@ -256,10 +297,10 @@ def compare(reference: Sequence[Found], variant: Sequence[Found], conf: float) -
         missed=sum(len(m.missed) for m in matches),
         extra=sum(len(m.extra) for m in matches),
         iou_mean=float(ious.mean()) if some else 1.0,
-        iou_p5=float(np.percentile(ious, 5)) if some else 1.0,
+        iou_p5=float(np.percentile(ious, 5, method="linear")) if some else 1.0,
         iou_min=float(ious.min()) if some else 1.0,
         drift_mean=float(drifts.mean()) if some else 0.0,
-        drift_p95=float(np.percentile(sizes, 95)) if some else 0.0,
+        drift_p95=float(np.percentile(sizes, 95, method="linear")) if some else 0.0,
         drift_max=float(sizes.max()) if some else 0.0,
         worst=max(range(len(matches)), key=lambda i: matches[i].badness, default=-1),
     )
@@ -281,27 +322,8 @@ def box_ious(first: Float32Array, second: Float32Array) -> Float32Array:
     return ious
 
 
-def _letterboxed(path: Path, settings: Settings) -> tuple[npt.NDArray[np.uint8], Float32Array]:
+def _letterboxed(path: Path, size: int, max_pixels: int) -> tuple[UInt8Array, Float32Array]:
     try:
-        return letterboxed(path.read_bytes(), settings.input_size, settings.max_pixels)
+        return letterboxed(path.read_bytes(), size, max_pixels)
     except (OSError, ImageError) as error:
-        raise GateError(f"{path}: {error}") from None
-
-
-def _found(
-    path: Path,
-    undo: Float32Array,
-    candidates: Sequence[npt.NDArray[Any]],
-    served: NmsParameters,
-) -> Found:
-    boxes, scores, class_ids = candidates
-    lowest = min(LOWEST_CONF, served.conf)
-    thresholds = NmsParameters(lowest, served.iou, served.max_det, served.agnostic, served.classes)
-    rows = nms(boxes, scores, class_ids, thresholds)
-    return Found(
-        path,
-        (int(undo[4]), int(undo[5])),
-        undo_letterbox(boxes[rows], undo),
-        scores[rows],
-        class_ids[rows],
-    )
+        raise ImagesError(f"{path}: {error}") from None

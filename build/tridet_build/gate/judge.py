@@ -10,21 +10,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from tridet_build.datasets.dataset import Dataset
+from tridet_build.datasets.evaluation import judge
+from tridet_build.datasets.images import usable
+from tridet_build.datasets.truth import check_labels, labels_of_images, model_ids, truth_of
 from tridet_build.errors import INSTALL, GateError
-from tridet_build.files import write_atomically
+from tridet_build.files import sha256_of, write_atomically
 from tridet_build.gate.detections import Found, Settings, compare, detect
 from tridet_build.gate.report import (
     LIMITS,
     GateReport,
     Limits,
+    Scores,
     gate_table,
     problems,
     save_report,
     worst_image,
 )
-from tridet_build.gate.truth import Scores, find_labels, load_truth, mean_average_precision
-from tridet_build.hashes import sha256_of
-from tridet_build.images import usable
 
 __all__ = [
     "LIMITS",
@@ -61,7 +63,6 @@ def gate(
     out: Path | None = None,
     before: Sequence[Found] | None = None,
     progress: Callable[[int, int], None] | None = None,
-    say: Callable[[str], None] | None = None,
 ) -> GateReport:
     """Hold a variant to its limits.
 
@@ -71,22 +72,27 @@ def gate(
         precision: ``fp16`` or ``int8``.
         images: real images; those that cannot be read are left out, and named in the report.
         settings: how the detector is served.
-        labels: a COCO file or a folder of YOLO labels; looked for beside the images if None.
+        labels: a COCO file or a folder of YOLO labels; looked for beside the images if None, see
+            :func:`tridet_build.datasets.truth.find_labels`.
         limits: None takes the precision's defaults.
         out: folder for ``gate.json`` and ``gate.png``, written whatever the verdict; None for none.
         before: the reference's run over the readable ones, if there is one already.
         progress: called with (images done, images in all).
-        say: told in a line which images are left out.
 
     Raises:
-        GateFailedError: a limit is broken; says by how much.
+        GateFailedError: a limit is broken, says by how much; or FP32 itself finds nothing to
+            compare with, or next to nothing of what is labelled.
         ImagesError: none of the images can be read.
+        DataError: the labels cannot be read, have errors, or are of other classes or images.
         GateError: ONNX Runtime is too old for INT8 or refuses a model.
         OnnxError, GraphError: one of the two cannot be wrapped.
     """
     runtime = runtime_version(precision)
-    chosen = usable(images, "gate", max_pixels=settings.max_pixels, say=say)
+    chosen = usable(images, "gate", max_pixels=settings.max_pixels)
     images = chosen.images
+    labelled = labels_of_images(images, settings.labels, labels)
+    if labelled:
+        check_labels(labelled, labelled.splits[0])
     seconds: dict[str, float] = {}
     total = len(images) * (1 if before is not None else 2)
 
@@ -103,18 +109,11 @@ def gate(
 
     mine = list(before) if before is not None else run("fp32", reference, 0)
     theirs = run(precision, variant, total - len(images))
-    labels = labels or find_labels(images)
-    scores: tuple[Scores | None, Scores | None] = (None, None)
-    if labels is not None:
-        truth = load_truth(labels, mine, settings.labels)
-        most = settings.thresholds.max_det
-        scores = (
-            mean_average_precision(mine, truth, most),
-            mean_average_precision(theirs, truth, most),
-        )
+    before_map = scores_of(mine, labelled, settings) if labelled else None
+    after_map = scores_of(theirs, labelled, settings) if labelled else None
     comparison = compare(mine, theirs, settings.thresholds.conf)
     limits = limits or LIMITS[precision]
-    broken = problems(comparison, *scores, limits)
+    broken = problems(comparison, before_map, after_map, limits)
     worst = worst_image(mine, comparison)
     report = GateReport(
         precision=precision,
@@ -124,8 +123,8 @@ def gate(
         unreadable=chosen.unreadable,
         conf=settings.thresholds.conf,
         comparison=comparison,
-        reference_map=scores[0],
-        variant_map=scores[1],
+        reference_map=before_map,
+        variant_map=after_map,
         limits=limits,
         problems=tuple(broken),
         worst=worst.name if worst else None,
@@ -137,6 +136,26 @@ def gate(
     if broken:
         raise GateFailedError(f"{variant}: {precision.upper()}: {'; '.join(broken)}", report)
     return report
+
+
+def scores_of(found: Sequence[Found], labelled: Dataset, settings: Settings) -> Scores:
+    """Evaluate a run as COCO does.
+
+    Args:
+        found: of images.
+        labelled: the labels of the same images, in their order.
+        settings: how the detector is served.
+
+    Raises:
+        DataError: the labels are of other classes or of images of another size; or pycocotools is
+            missing.
+    """
+    (split,) = labelled.splits
+    ids, _ = model_ids(labelled, split, settings.labels)
+    pairs = zip(split.images, found, strict=True)
+    truths = [truth_of(image, item.size, ids) for image, item in pairs]
+    judged = judge(truths, found, len(settings.labels), settings.thresholds.max_det)
+    return Scores(judged.ap(iou=0), judged.ap())
 
 
 def runtime_version(precision: str) -> str:

@@ -13,7 +13,6 @@ from tridet.processing.decode import decode
 
 from tridet_build.errors import GateError
 from tridet_build.gate.detections import MATCH_IOU, Comparison, Found, Settings, match
-from tridet_build.gate.truth import Scores
 from tridet_build.manifest.manifest import Manifest
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -27,6 +26,14 @@ _INK: Final = (40, 40, 40)
 # Height of each half of the picture and of its caption, in pixels.
 _HALF_PX: Final = 800
 _CAPTION_PX: Final = 64
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Mean average precision, from 0 to 1."""
+
+    map50: float
+    map50_95: float
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ LIMITS: Final[dict[str, Limits]] = {
 
 POINTS: Final = 100
 """Of mAP, in which manifests and people count it."""
+# mAP50 of FP32. What finds less of the labels than this was not trained on such labels.
+_LEAST_MAP50: Final = 0.01
 
 
 def limits_of(manifest: Manifest, precision: str) -> Limits:
@@ -116,8 +125,16 @@ class GateReport:
 def problems(
     comparison: Comparison, reference: Scores | None, variant: Scores | None, limits: Limits
 ) -> list[str]:
-    """Return a line for each limit that is broken, by how much."""
+    """Return a line for each limit that is broken, by how much.
+
+    Where FP32 itself finds nothing there is nothing to lose, and so nothing that is proved.
+    """
     if reference is None or variant is None:
+        if not comparison.reference:
+            return [
+                f"FP32 itself finds nothing in {comparison.images} images: choose images with "
+                "objects, or a lower conf"
+            ]
         beyond = comparison.changed - limits.changed
         if beyond <= 1e-9:
             return []
@@ -125,6 +142,12 @@ def problems(
             f"{comparison.missed} missed and {comparison.extra} extra of {comparison.reference} "
             f"detections: {comparison.changed:.2%} changed, {beyond:.2%} over the limit of "
             f"{limits.changed:.2%}"
+        ]
+    if reference.map50 < _LEAST_MAP50:
+        return [
+            f"FP32 itself reaches {POINTS * reference.map50:.2f} points of mAP50 on these labels, "
+            f"expected {POINTS * _LEAST_MAP50:.0f} or more: they are of other images, or number "
+            "the classes in another order"
         ]
     found = []
     for name, before, after in (

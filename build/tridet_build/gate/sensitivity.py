@@ -15,11 +15,11 @@ from typing import Final
 import onnx
 from rich.table import Table
 
+from tridet_build.datasets.images import usable
 from tridet_build.errors import PrecisionError
 from tridet_build.gate.detections import Comparison, Settings, compare, detect
-from tridet_build.images import usable
 from tridet_build.onnx.file import read_onnx
-from tridet_build.precision.qdq import bridged
+from tridet_build.precision.qdq import without_qdq
 from tridet_build.precision.report import HEAVY, computes_in
 
 MOST_IMAGES: Final = 32
@@ -53,6 +53,21 @@ class Block:
         return (moved + seen.missed + seen.extra) / max(1, seen.reference)
 
 
+@dataclass(frozen=True)
+class Sensitivity:
+    """Of the blocks of one variant.
+
+    Attributes:
+        blocks: the most harmful first.
+        left: names of the blocks that there was no time for.
+        unreadable: a line for each image that was left out: its path and why.
+    """
+
+    blocks: list[Block]
+    left: list[str]
+    unreadable: tuple[str, ...]
+
+
 def sensitivity(
     source: Path,
     variant: Path,
@@ -61,8 +76,7 @@ def sensitivity(
     settings: Settings,
     budget_s: float = 600.0,
     progress: Callable[[int, int], None] | None = None,
-    say: Callable[[str], None] | None = None,
-) -> tuple[list[Block], list[str]]:
+) -> Sensitivity:
     """Measure each block of an INT8 variant.
 
     Args:
@@ -72,10 +86,6 @@ def sensitivity(
         settings: how the detector is served.
         budget_s: no further block is begun after this time, in seconds.
         progress: called with (blocks done, blocks in all).
-        say: told in a line which images are left out.
-
-    Returns:
-        The blocks, most harmful first, and the names of those that time did not allow.
 
     Raises:
         ImagesError: none of the images can be read.
@@ -83,9 +93,7 @@ def sensitivity(
         PrecisionError: the variant has nothing in INT8.
     """
     start = time.monotonic()
-    chosen = usable(
-        images, "sensitivity", most=MOST_IMAGES, max_pixels=settings.max_pixels, say=say
-    )
+    chosen = usable(images, "sensitivity", most=MOST_IMAGES, max_pixels=settings.max_pixels)
     model = read_onnx(variant)
     heavy = {node.name for node in model.graph.node if node.op_type in HEAVY}
     quantized = {name for name, kind in computes_in(model).items() if kind == "int8"}
@@ -100,13 +108,14 @@ def sensitivity(
             if blocks and time.monotonic() - start > budget_s:
                 break
             mine = {node for node in quantized if block_of(node) == name}
-            onnx.save(bridged(model, quantized - mine), path)
+            onnx.save(without_qdq(model, quantized - mine), path)
             after = detect(path, chosen.images, settings)
             compared = compare(before, after, settings.thresholds.conf)
             blocks.append(Block(name, len(mine & heavy), compared))
             if progress:
                 progress(len(blocks), len(names))
-    return sorted(blocks, key=lambda block: -block.harm), names[len(blocks) :]
+    blocks.sort(key=lambda block: -block.harm)
+    return Sensitivity(blocks, names[len(blocks) :], chosen.unreadable)
 
 
 def block_of(name: str) -> str:

@@ -61,7 +61,7 @@ class Batch:
 
 @dataclass(frozen=True, config=STRICT)
 class Instances:
-    """How many copies of each step run side by side; a shared step takes the largest wish."""
+    """How many copies of each step run side by side; a shared step takes the largest number."""
 
     preprocess: PositiveInt = 2
     detector: PositiveInt = 1
@@ -69,7 +69,7 @@ class Instances:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Limits:
+class ServingLimits:
     """What the server refuses rather than serve late or at any cost; the largest of all counts."""
 
     max_pixels: PositiveInt = 64_000_000
@@ -116,8 +116,17 @@ class Gate:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Plan:
-    """How TensorRT compiles; see :class:`tridet_build.plan.settings.PlanSettings`."""
+class PlanOptions:
+    """How TensorRT compiles.
+
+    Attributes:
+        workspace_mib: most scratch memory of one layer; None leaves all of the GPU's.
+        optimization_level: 0 (quick build) to 5 (fast plan); None is TensorRT's own, 3.
+        hardware: which GPUs but the builder's own may load the plan.
+        version_compatible: let later versions of TensorRT load it, at some cost in speed.
+        dla: run on the Deep Learning Accelerator what it can run, the rest on the GPU.
+        tf32: let FP32 convolutions round to TF32, which is quicker and less exact.
+    """
 
     workspace_mib: PositiveInt | None = None
     optimization_level: Annotated[int, Field(ge=0, le=5)] | None = None
@@ -156,10 +165,10 @@ class Manifest:
     thresholds: DefaultThresholds = field(default_factory=DefaultThresholds)
     batch: Batch = field(default_factory=Batch)
     instances: Instances = field(default_factory=Instances)
-    limits: Limits = field(default_factory=Limits)
+    limits: ServingLimits = field(default_factory=ServingLimits)
     calibration: Calibration = field(default_factory=Calibration)
     gate: Gate = field(default_factory=Gate)
-    plan: Plan = field(default_factory=Plan)
+    plan: PlanOptions = field(default_factory=PlanOptions)
 
     @model_validator(mode="after")
     def _labels_differ(self) -> "Manifest":

@@ -1,8 +1,8 @@
-"""The input sizes of a detector, as its manifest gives them."""
+"""Spans of values, and the input sizes of a detector, which are one."""
 
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
-from pydantic import Field, TypeAdapter, WrapValidator, model_validator
+from pydantic import Field, PositiveInt, TypeAdapter, WrapValidator, model_validator
 from pydantic.dataclasses import dataclass
 from tridet.processing.parameters import SIZE_STEP
 
@@ -10,37 +10,38 @@ from tridet_build.manifest.toml import STRICT
 
 _Side: TypeAlias = Annotated[int, Field(strict=True, ge=32, le=4096, multiple_of=SIZE_STEP)]
 _SIDE: Final[TypeAdapter[int]] = TypeAdapter(_Side)
+_Self = TypeVar("_Self", bound="Span")
 
 
 @dataclass(frozen=True, order=True, config=STRICT)
-class Sizes:
-    """Sides, in pixels, of the squares that a detector takes: multiples of 32.
+class Span:
+    """Smallest, usual and largest of some values.
 
     Attributes:
         min: the smallest.
-        opt: what a request gets that asks for none; what is tuned for, calibrated and judged.
+        opt: what is tuned for.
         max: the largest.
     """
 
-    min: _Side
-    opt: _Side
-    max: _Side
+    min: PositiveInt
+    opt: PositiveInt
+    max: PositiveInt
 
     @model_validator(mode="after")
-    def _ordered(self) -> "Sizes":
+    def _ordered(self: _Self) -> _Self:
         if not self.min <= self.opt <= self.max:
             raise ValueError(f"expected min <= opt <= max, got {self}")
         return self
 
     @classmethod
-    def only(cls, side: int) -> "Sizes":
-        """Return the sizes of a detector that takes one."""
-        return cls(side, side, side)
+    def only(cls: type[_Self], value: int) -> _Self:
+        """Return the span of one value."""
+        return cls(value, value, value)
 
     @classmethod
-    def of(cls, input_size: "int | Sizes") -> "Sizes":
-        """Return the sizes that a number, where there is only one, or they themselves stand for."""
-        return cls.only(input_size) if isinstance(input_size, int) else input_size
+    def of(cls: type[_Self], value: "int | _Self") -> _Self:
+        """Return the span that a number, where there is only one, or a span itself stands for."""
+        return cls.only(value) if isinstance(value, int) else value
 
     @property
     def fixed(self) -> bool:
@@ -49,6 +50,18 @@ class Sizes:
 
     def __str__(self) -> str:
         return str(self.opt) if self.fixed else f"{self.min}/{self.opt}/{self.max}"
+
+
+@dataclass(frozen=True, order=True, config=STRICT)
+class Sizes(Span):
+    """Sides, in pixels, of the squares that a detector takes: multiples of 32.
+
+    ``opt`` is what a request gets that asks for none; what is tuned for, calibrated and judged.
+    """
+
+    min: _Side
+    opt: _Side
+    max: _Side
 
 
 def _one_for_all(value: object, table: Any) -> Sizes:

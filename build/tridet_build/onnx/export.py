@@ -28,10 +28,12 @@ from tridet_build.files import write_atomically
 from tridet_build.manifest.manifest import PUBLISHED
 from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.axes import fix_size
+from tridet_build.onnx.file import OLDEST_OPSET
 from tridet_build.onnx.layouts import Layout, Prediction
-from tridet_build.onnx.serving_graph import OLDEST_OPSET, socket_of
+from tridet_build.onnx.serving_graph import detector_io
 
-_TOOLS: Final = ("ultralytics", "torch", "onnx", "onnxsim", "onnxslim")
+TOOLS: Final = ("ultralytics", "torch", "onnx", "onnxsim", "onnxslim")
+"""Packages whose versions decide how an export comes out."""
 _BATCH: Final = "batch"
 
 
@@ -134,7 +136,7 @@ def export_onnx(
         nodes_before=len(plain.model.graph.node),
         nodes_after=len(simple.graph.node),
         simplifier=simplifier,
-        tools=installed_versions(_TOOLS),
+        tools=installed_versions(TOOLS),
         notes=tuple(notes),
     )
 
@@ -255,7 +257,7 @@ def _checked(model: onnx.ModelProto, plain: _Plain, sizes: Sizes) -> Prediction:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise BuildError(f"the graph is invalid: {_one_line(error)}") from None
-    return socket_of(model, input_size=sizes, classes=len(plain.labels)).prediction
+    return detector_io(model, input_size=sizes, classes=len(plain.labels)).prediction
 
 
 def _compare(simple: onnx.ModelProto, plain: _Plain, prediction: Prediction, size: int) -> None:

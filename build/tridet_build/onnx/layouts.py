@@ -9,12 +9,12 @@ number of rows: an anchor-based head has one for each anchor of each cell. What 
 is refused rather than guessed.
 """
 
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
 from tridet_build.errors import GraphError
+from tridet_build.onnx.labels import class_names, literal
 
 Layout: TypeAlias = Literal["ultralytics", "yolov5", "end_to_end"]
 LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
@@ -160,11 +160,9 @@ def _check_metadata(metadata: Mapping[str, str], classes: int) -> None:
     task = metadata.get("task", "detect")
     if task != "detect":
         raise GraphError(f"expected a model of the task detect, got {task}")
-    names = _literal(metadata.get("names"))
-    if isinstance(names, dict):
-        names = list(names.values())
-    if isinstance(names, (list, tuple)) and len(names) != classes:
-        shown = [str(name) for name in names[:_SHOWN_NAMES]]
+    names = class_names(metadata)
+    if names is not None and len(names) != classes:
+        shown = list(names[:_SHOWN_NAMES])
         more = [] if len(names) <= _SHOWN_NAMES else ["..."]
         raise GraphError(
             f"labels: expected {len(names)}, one for each of the names in the ONNX file "
@@ -174,19 +172,11 @@ def _check_metadata(metadata: Mapping[str, str], classes: int) -> None:
 
 def _says_end_to_end(metadata: Mapping[str, str]) -> bool | None:
     """Return what Ultralytics wrote of the head; None if it wrote nothing."""
-    arguments = _literal(metadata.get("args"))
+    arguments = literal(metadata.get("args"))
     if isinstance(arguments, dict) and arguments.get("nms") is True:
         return True  # NMS embedded in the graph leaves the same layout
-    said = _literal(metadata.get("end2end"))
+    said = literal(metadata.get("end2end"))
     return said if isinstance(said, bool) else None
-
-
-def _literal(text: str | None) -> object:
-    """Read a Python literal, as Ultralytics and YOLOv5 write their metadata; None if it is none."""
-    try:
-        return ast.literal_eval(text or "None")
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
 
 
 def _hint(third: int, classes: int) -> str:

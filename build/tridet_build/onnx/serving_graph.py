@@ -21,11 +21,10 @@ from tridet_build.errors import GraphError, first_line
 from tridet_build.manifest.manifest import Manifest
 from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.axes import fix_size, fixed_copy, infer_shapes, shape_of
-from tridet_build.onnx.file import read_onnx
+from tridet_build.onnx.batches import check_batches
+from tridet_build.onnx.file import inputs_of, metadata_of, opset_of, read_onnx
 from tridet_build.onnx.layouts import Layout, Prediction, recognize
 
-# Split takes its sizes as an input since 13; older exports would need a second text.
-OLDEST_OPSET: Final = 13
 _FLOATS: Final[dict[int, str]] = {TensorProto.FLOAT: "float", TensorProto.FLOAT16: "float16"}
 
 # The cast comes first: TensorRT refuses to transpose UINT8.
@@ -124,8 +123,8 @@ _BACKS: Final[dict[Layout, str]] = {
 
 
 @dataclass(frozen=True)
-class Socket:
-    """Where a detector is plugged into the serving graph.
+class DetectorIO:
+    """A detector's input and output, which the serving graph is joined to.
 
     Attributes:
         images: name of its input.
@@ -169,20 +168,20 @@ def serving_graph(
         GraphError: its inputs and outputs are not of a known layout; says how.
     """
     sizes = Sizes.of(input_size)
-    detector = _load(weights)
+    detector = read_onnx(weights)
     try:
         if sizes.fixed:
             fix_size(detector, sizes.opt)
         else:
             infer_shapes(detector)
-        socket = socket_of(detector, input_size=sizes, classes=classes, layout=layout)
-        rows = socket.prediction.rows
-        if candidates > rows and socket.prediction.layout != "end_to_end":
+        io = detector_io(detector, input_size=sizes, classes=classes, layout=layout)
+        rows = io.prediction.rows
+        if candidates > rows and io.prediction.layout != "end_to_end":
             raise GraphError(
                 f"candidates: expected at most {rows} "
                 f"(anchors{'' if sizes.fixed else f' at {sizes.min} pixels'}), got {candidates}"
             )
-        model = _wrap(detector, socket, sizes, classes, candidates)
+        model = _wrap(detector, io, sizes, classes, candidates)
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise GraphError(f"{weights}: the serving graph is invalid: {first_line(error)}") from None
@@ -192,7 +191,7 @@ def serving_graph(
 
 
 def graph_of(manifest: Manifest) -> bytes:
-    """Wrap a detector's weights as its manifest says.
+    """Wrap a detector's weights as its manifest says, and try it on more than one image.
 
     Args:
         manifest: with ONNX weights and labels.
@@ -201,7 +200,7 @@ def graph_of(manifest: Manifest) -> bytes:
         The serving graph, serialized; the same bytes for the same weights and manifest.
 
     Raises:
-        OnnxError, GraphError: as :func:`serving_graph`.
+        OnnxError, GraphError: as :func:`serving_graph`; or its batch axis is dynamic in name only.
     """
     graph = serving_graph(
         manifest.weights,
@@ -211,12 +210,16 @@ def graph_of(manifest: Manifest) -> bytes:
         layout=manifest.layout,
     )
     content: bytes = graph.SerializeToString(deterministic=True)
+    try:
+        check_batches(graph, content, manifest.input_size.min)
+    except GraphError as error:
+        raise GraphError(f"{manifest.weights}: {error}") from None
     return content
 
 
-def socket_of(
+def detector_io(
     model: onnx.ModelProto, *, input_size: int | Sizes, classes: int, layout: str | None = None
-) -> Socket:
+) -> DetectorIO:
     """Check a detector's input and output; the arguments are those of :func:`serving_graph`.
 
     The prediction of a dynamic detector is that at its smallest size.
@@ -225,8 +228,7 @@ def socket_of(
         GraphError: they are not what can be served; says how they differ.
     """
     sizes = Sizes.of(input_size)
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [tensor for tensor in model.graph.input if tensor.name not in weights]
+    inputs = inputs_of(model)
     outputs = list(model.graph.output)
     found = f"got {' '.join(map(_signature, inputs))} -> {' '.join(map(_signature, outputs))}"
     if len(inputs) != 1 or len(outputs) != 1:
@@ -248,37 +250,32 @@ def socket_of(
     types = [tensor.type.tensor_type.elem_type for tensor in (inputs[0], outputs[0])]
     if not set(types) <= _FLOATS.keys():
         raise GraphError(f"expected float or float16 tensors, {found}")
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
     prediction = recognize(
-        raw, classes=classes, input_size=sizes.min, metadata=metadata, layout=layout
+        raw,
+        classes=classes,
+        input_size=sizes.min,
+        metadata=metadata_of(model),
+        layout=layout,
     )
-    return Socket(inputs[0].name, types[0], outputs[0].name, types[1], prediction)
-
-
-def _load(weights: Path) -> onnx.ModelProto:
-    model = read_onnx(weights)
-    opset = _opset(model)
-    if opset < OLDEST_OPSET:
-        raise GraphError(f"{weights}: expected opset {OLDEST_OPSET} or newer, got {opset}")
-    return model
+    return DetectorIO(inputs[0].name, types[0], outputs[0].name, types[1], prediction)
 
 
 def _wrap(
-    detector: onnx.ModelProto, socket: Socket, sizes: Sizes, classes: int, k: int
+    detector: onnx.ModelProto, io: DetectorIO, sizes: Sizes, classes: int, k: int
 ) -> onnx.ModelProto:
     names = vars(contract)
     front = _FRONT.format(
         **names,
         # One name for both, for the picture is square.
         size=sizes.opt if sizes.fixed else "side",
-        float=_FLOATS[socket.images_type],
-        float_id=socket.images_type,
+        float=_FLOATS[io.images_type],
+        float_id=io.images_type,
     )
-    layout, rows = socket.prediction.layout, socket.prediction.rows
+    layout, rows = io.prediction.layout, io.prediction.rows
     axis = 1 if layout == "ultralytics" else 2
     back = _BACKS[layout].format(
         **names,
-        float=_FLOATS[socket.raw_type],
+        float=_FLOATS[io.raw_type],
         channels=classes + (4 if layout == "ultralytics" else 5),
         rows=rows if sizes.fixed else "anchors",
         classes=classes,
@@ -286,16 +283,16 @@ def _wrap(
         # It takes its axes as an input since opset 18, as an attribute before.
         reduce_max=(
             "ReduceMax <keepdims = 0> (confidences, class_axis)"
-            if _opset(detector) >= 18
+            if opset_of(detector) >= 18
             else f"ReduceMax <axes = [{axis}], keepdims = 0> (confidences)"
         ),
         missing=max(0, k - rows),
     )
     # The detector's own names may be ours too (Ultralytics calls its input "images").
     inner = compose.add_prefix(detector, "detector/")
-    head = [(f"detector/{socket.raw}", "raw")]
+    head = [(f"detector/{io.raw}", "raw")]
     joined = compose.merge_models(
-        _parse(front, detector), inner, io_map=[("planes", f"detector/{socket.images}")]
+        _parse(front, detector), inner, io_map=[("planes", f"detector/{io.images}")]
     )
     model = compose.merge_models(joined, _parse(back, detector), io_map=head)
     model.graph.name = detector.graph.name
@@ -311,10 +308,6 @@ def _parse(text: str, like: onnx.ModelProto) -> onnx.ModelProto:
     model = onnx.helper.make_model(graph, opset_imports=like.opset_import)
     model.ir_version = like.ir_version
     return model
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return max((entry.version for entry in model.opset_import if not entry.domain), default=0)
 
 
 def _signature(tensor: onnx.ValueInfoProto) -> str:

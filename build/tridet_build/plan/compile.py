@@ -16,7 +16,7 @@ from rich.console import Console
 from tridet.processing import contract
 
 from tridet_build.errors import PlanError, first_line
-from tridet_build.onnx.file import read_onnx
+from tridet_build.onnx.file import inputs_of, opset_of, read_onnx
 from tridet_build.plan import layers as plan_layers
 from tridet_build.plan import machine
 from tridet_build.plan import progress as plan_progress
@@ -49,8 +49,14 @@ def build_plan(
             disk, or a precision that is not the one asked for. An older plan stays as it was.
         KeyboardInterrupt: Ctrl-C; the same holds.
     """
-    _check_graph(graph, settings)
+    opset = _check_graph(graph, settings)
     trt, flavour = plan_runtime.tensorrt()
+    newest = plan_runtime.newest_opset(flavour, str(trt.__version__))
+    if opset > newest:
+        raise PlanError(
+            f"{graph}: expected opset {newest} or older, as TensorRT {trt.__version__} parses, got "
+            f"{opset}; export it with --opset {newest}"
+        )
     if settings.dla and flavour == "tensorrt-rtx":
         raise PlanError("dla: TensorRT for RTX has none")
     started = time.monotonic()
@@ -70,11 +76,12 @@ def build_plan(
         del parser  # the network lives on its weights until here
     seconds = time.monotonic() - started
     built, weighted = _engine_layers(trt, flavour, content, graph)
-    # Among all layers, those of the FP32 ends count too: one in the asked precision must do.
-    share = settings.share if weighted else 1 / max(1, sum(built.values()))
-    problem = plan_layers.mismatch(settings.precision, built, share)
-    if problem:
-        raise PlanError(f"{graph}: precision: the built engine differs: {problem}")
+    if built or flavour == "tensorrt":
+        # Among all layers, those of the FP32 ends count too: one in the asked precision must do.
+        share = settings.share if weighted else 1 / max(1, sum(built.values()))
+        problem = plan_layers.mismatch(settings.precision, built, share)
+        if problem:
+            raise PlanError(f"{graph}: precision: the built engine differs: {problem}")
     if out is not None:
         _save(out, content)
     found = machine.gpus()
@@ -96,18 +103,20 @@ def build_plan(
     )
 
 
-def _check_graph(graph: Path, settings: PlanSettings) -> None:
-    """Refuse what TensorRT's parser takes without a word: text, an unknown opset, other inputs."""
+def _check_graph(graph: Path, settings: PlanSettings) -> int:
+    """Refuse what TensorRT's parser takes without a word: text, an unknown opset, other inputs.
+
+    Returns:
+        The opset.
+    """
     model = read_onnx(graph)
-    newest = onnx.defs.onnx_opset_version()
-    for entry in model.opset_import:
-        if not entry.domain and entry.version > newest:
-            raise PlanError(
-                f"{graph}: expected opset {newest} or older (of onnx {onnx.__version__}), got "
-                f"{entry.version}; export it with an older one"
-            )
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = {i.name: i.type.tensor_type for i in model.graph.input if i.name not in weights}
+    opset, newest = opset_of(model), onnx.defs.onnx_opset_version()
+    if opset > newest:
+        raise PlanError(
+            f"{graph}: expected opset {newest} or older (of onnx {onnx.__version__}), got "
+            f"{opset}; export it with an older one"
+        )
+    inputs = {tensor.name: tensor.type.tensor_type for tensor in inputs_of(model)}
     only = inputs.get(contract.IMAGES) if len(inputs) == 1 else None
     if only is None or only.elem_type != onnx.TensorProto.UINT8 or not _fits(only, settings):
         smallest, _, largest = settings.profile
@@ -116,6 +125,7 @@ def _check_graph(graph: Path, settings: PlanSettings) -> None:
             f"{graph}: expected a serving graph with {contract.IMAGES} UINT8 from "
             f"{list(smallest)} to {list(largest)}, got {found}"
         )
+    return opset
 
 
 def _fits(kind: Any, settings: PlanSettings) -> bool:

@@ -14,6 +14,9 @@ Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 Histogram: TypeAlias = dict[str, int]
 
 _NETWORK_TYPES: Final = {"FLOAT": "fp32", "HALF": "fp16", "INT8": "int8", "BF16": "bf16"}
+# What a tensor's type stands under in the inspector's JSON, in small letters, the clearest first:
+# TensorRT 11 says DataType and, beside it, Format; TensorRT 10 says both in Format/Datatype.
+_TYPE_KEYS: Final = ("datatype", "format/datatype", "format")
 # What the inspector calls the types, in the older ("Row major linear FP32") and the newer texts.
 # The narrowest first: a layer that reads INT8 and writes FP16 computes in INT8.
 _INSPECTOR_TYPES: Final = (
@@ -52,7 +55,8 @@ def of_engine(information: str) -> tuple[Histogram, bool]:
         The count, and whether it is of those layers. Where fusion has left none that is known to
         hold weights, all layers with floating point or INT8 tensors are counted instead.
     """
-    layers = [layer for layer in json.loads(information)["Layers"] if isinstance(layer, dict)]
+    found = json.loads(information).get("Layers", [])
+    layers = [layer for layer in found if isinstance(layer, dict)]
     weighted = [layer for layer in layers if _is_weighted(layer)]
     counts = Counter(filter(None, map(_layer_precision, weighted or layers)))
     return _sorted(counts), bool(weighted)
@@ -67,11 +71,11 @@ def mismatch(asked: Precision, histogram: Mapping[str, int], share: float) -> st
     """Say with numbers how the layers differ from what was asked; None if they do not.
 
     FP32 must be all FP32. FP16 and INT8 must reach ``share``, since a head may stay above, and
-    FP16 may hold no INT8.
+    FP16 may hold no INT8. Where nothing was counted, nothing is known to be as it was asked.
     """
     total = sum(histogram.values())
     if not total:
-        return None
+        return f"asked for {asked}, but no layer says in which precision it computes"
     lower = {"fp32": set(histogram) - {"fp32"}, "fp16": {"int8", "fp8"}, "int8": set()}[asked]
     count = histogram.get(asked, 0)
     least = total if asked == "fp32" else share * total
@@ -100,7 +104,8 @@ def _layer_precision(layer: Mapping[str, Any]) -> str | None:
     texts = [str(weights.get("Type", ""))] if isinstance(weights, dict) else []
     for tensor in (*layer.get("Inputs", ()), *layer.get("Outputs", ())):
         if isinstance(tensor, dict):
-            texts += [str(tensor.get(key, "")) for key in ("Format/Datatype", "Datatype", "Format")]
+            said = {key.lower(): str(value) for key, value in tensor.items()}
+            texts += [said[key] for key in _TYPE_KEYS if key in said][:1]
     joined = " ; ".join(texts)
     return next((kind for kind, word in _INSPECTOR_TYPES if word.search(joined)), None)
 

@@ -13,6 +13,9 @@ from tridet_build.plan import layers as plan_layers
 from tridet_build.plan import progress as plan_progress
 
 _SILENT: Final = 1000  # above every severity of Polygraphy's logger
+# Since which TensorRT the parser knows which opset, as its release notes and the operators.md of
+# onnx-tensorrt have it; what lies between two of them is taken for the older.
+_OPSETS: Final = (((11, 5), 25), ((10, 15), 24), ((10, 6), 22), ((10, 0), 20))
 
 
 def use_rtx() -> None:
@@ -51,6 +54,18 @@ def tensorrt() -> tuple[Any, plan_file.Flavour]:
     if not rtx and int(version.partition(".")[0]) < 10:
         raise PlanError(f"expected TensorRT 10 or newer, found {version}")
     return trt, "tensorrt-rtx" if rtx else "tensorrt"
+
+
+def newest_opset(flavour: plan_file.Flavour, version: str) -> int:
+    """Return the newest ONNX opset that the parser knows; it takes any without a word.
+
+    TensorRT for RTX has versions of its own and no such list: it only checks, and is not held back.
+    """
+    if flavour == "tensorrt-rtx":
+        return _OPSETS[0][1]
+    major, minor = (int(part) for part in version.split(".")[:2])
+    known = (opset for since, opset in _OPSETS if (major, minor) >= since)
+    return next(known, _OPSETS[-1][1])
 
 
 @contextmanager

@@ -15,9 +15,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from tridet_build.datasets.images import (
+    MAX_PIXELS,
+    UInt8Array,
+    Usable,
+    letterboxed,
+    shuffled,
+    usable,
+)
 from tridet_build.errors import CalibrationError
 from tridet_build.files import write_atomically
-from tridet_build.images import MAX_PIXELS, UInt8Array, Usable, letterboxed, shuffled, usable
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -95,7 +102,6 @@ def choose(
     *,
     minimum: int = MINIMUM,
     max_pixels: int = MAX_PIXELS,
-    say: Callable[[str], None] | None = None,
 ) -> Usable:
     """Choose calibration images: the first ``samples`` in :func:`shuffled` order that are usable.
 
@@ -104,7 +110,6 @@ def choose(
         samples: how many to choose; all usable ones if there are fewer.
         minimum: fewest usable images to go on with.
         max_pixels: largest accepted width times height.
-        say: told in a line which images are left out.
 
     Raises:
         CalibrationError: fewer than ``minimum`` images were asked for.
@@ -118,7 +123,6 @@ def choose(
         minimum=minimum,
         most=samples,
         max_pixels=max_pixels,
-        say=say,
     )
 
 

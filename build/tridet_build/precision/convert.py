@@ -17,25 +17,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-import cv2
 import numpy as np
 import onnx
 from onnx import TensorProto
 from tridet.versions import installed_versions
 
+from tridet_build.datasets import images as image_files
+from tridet_build.datasets.images import MAX_PIXELS
 from tridet_build.errors import PrecisionError, first_line
 from tridet_build.files import write_atomically
-from tridet_build.hashes import sha256_of
-from tridet_build.images import MAX_PIXELS, Usable
+from tridet_build.manifest.manifest import Calibration
 from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.axes import fix_size, infer_shapes
-from tridet_build.onnx.file import read_onnx
+from tridet_build.onnx.file import inputs_of, read_onnx, weights_sha256
 from tridet_build.precision import calibration
-from tridet_build.precision.head import decode_tail, head_tail
 from tridet_build.precision.modelopt import Method, audible, autocast, quantize
-from tridet_build.precision.qdq import activation_scales, bridged
+from tridet_build.precision.qdq import activation_scales, without_qdq
 from tridet_build.precision.report import (
     HEAVY,
     Precision,
@@ -65,9 +64,18 @@ HEAD_TAIL: Final = "head-tail"
 _DECODE: Final = "decode tail, FP32"
 _OUTSIZED: Final = "large values on real images, FP32"
 _UNQUANTIZED: Final = "not quantized by ModelOpt's rules for TensorRT"
-_TOOLS: Final = ("nvidia-modelopt", "onnx", "onnxruntime", "onnx-graphsurgeon", "torch", "numpy")
-# What the scales hang on; OpenCV has several packages, and only the module knows its version.
-_CALIBRATORS: Final = ("nvidia-modelopt", "onnxruntime", "numpy")
+TOOLS: Final = ("nvidia-modelopt", "onnx", "onnxruntime", "onnx-graphsurgeon", "torch", "numpy")
+"""Packages whose versions decide how a variant comes out, beside those that read images."""
+# What the scales hang on.
+_CALIBRATORS: Final = (
+    "tridet",
+    "tridet-build",
+    "nvidia-modelopt",
+    "onnx",
+    "onnxruntime",
+    *image_files.TOOLS,
+)
+_DEFAULTS: Final = Calibration()
 # How many images AutoCast looks at for values that are large for FP16.
 _RANGE_SAMPLES: Final = 8
 
@@ -84,7 +92,12 @@ class _Clock:
 
 
 def to_fp16(
-    source: Path, out: Path, *, input_size: int | Sizes, images: Sequence[Path] = ()
+    source: Path,
+    out: Path,
+    *,
+    input_size: int | Sizes,
+    images: Sequence[Path] = (),
+    max_pixels: int = MAX_PIXELS,
 ) -> PrecisionReport:
     """Write the FP16 variant of a detector.
 
@@ -94,6 +107,7 @@ def to_fp16(
         input_size: S, in pixels, at which dynamic height and width are fixed; or the sizes among
             which they stay dynamic.
         images: real images; with some, nodes whose values get large on them stay FP32 too.
+        max_pixels: largest accepted image, width times height.
 
     Raises:
         OnnxError: not an ONNX file.
@@ -107,7 +121,11 @@ def to_fp16(
     with tempfile.TemporaryDirectory() as folder, clock.step("autocast"):
         samples = None
         if images:
-            samples = _save_samples(model, images, sizes.opt, Path(folder) / "samples")
+            chosen = calibration.choose(images, _RANGE_SAMPLES, minimum=1, max_pixels=max_pixels)
+            reader = calibration.Reader(
+                chosen.images, _only_input(model), sizes.opt, max_pixels=max_pixels
+            )
+            samples = _save_samples(reader, Path(folder) / "samples")
         converted = autocast(model, Path(folder), kept[_DECODE], samples)
     converted = _finish(converted, model)
     outsized = {name for name, kind in computes_in(converted).items() if kind == "float32"}
@@ -122,31 +140,27 @@ def to_int8(
     *,
     images: Sequence[Path],
     input_size: int | Sizes,
-    samples: int = 500,
-    method: Method = "entropy",
-    exclude: Sequence[str] = (HEAD_TAIL,),
-    cache: Path | None = None,
-    minimum: int = calibration.MINIMUM,
+    settings: Calibration = _DEFAULTS,
     max_pixels: int = MAX_PIXELS,
+    cache: Path | None = None,
     progress: Progress | None = None,
-    say: Callable[[str], None] | None = None,
 ) -> PrecisionReport:
     """Write the INT8 variant of a detector: Q/DQ pairs, and FP16 where there are none.
 
     Args:
         source: as :func:`to_fp16`.
         out: the file to write.
-        images: real images, as the detector will see them; ``samples`` of them are used.
+        images: real images, as the detector will see them; some of them are used.
         input_size: as :func:`to_fp16`; the images are letterboxed to the usual size.
-        samples: how many images to calibrate with.
-        method: how a tensor's range becomes its scale.
-        exclude: nodes not to quantize: regular expressions that match whole names, or HEAD_TAIL.
+        settings: how many of the images, which nodes are spared and how a range becomes a scale;
+            the folder in it is not looked at.
+        max_pixels: largest accepted image, width times height.
         cache: folder in which scales are kept for the next build with the same model, images and
             settings; None keeps none.
-        minimum: fewest usable images to go on with.
-        max_pixels: largest accepted image, width times height.
         progress: called with (images done, images in all) while calibrating.
-        say: told in a line which images are left out.
+
+    Returns:
+        What was achieved; ``calibration`` in it says which images are left out.
 
     Raises:
         CalibrationError, ImagesError: too few images are asked for, or usable.
@@ -156,24 +170,24 @@ def to_int8(
     clock = _Clock()
     sizes = Sizes.of(input_size)
     model = _load(source, sizes)
-    excluded = excluded_nodes(model, exclude)
+    excluded = excluded_nodes(model, settings.exclude)
     spared = {name for names in excluded.values() for name in names}
     tail = decode_tail(model)
     # What a pattern excludes is calibrated all the same, so that another one needs no new pass.
-    never = sorted(head_tail(model) if HEAD_TAIL in exclude else tail)
+    never = sorted(head_tail(model) if HEAD_TAIL in settings.exclude else tail)
     with clock.step("images"):
         chosen = calibration.choose(
-            images, samples, minimum=minimum, max_pixels=max_pixels, say=say
+            images, settings.samples, minimum=settings.minimum, max_pixels=max_pixels
         )
-    settings = {
-        "model": sha256_of(source),
+    key = {
+        "model": weights_sha256(source),
         "images": sorted(chosen.sha256),
         "input_size": sizes.opt,
-        "method": method,
+        "method": settings.method,
         "exclude": never,
-        "tools": {**installed_versions(_CALIBRATORS), "opencv": cv2.__version__},
+        "tools": installed_versions(_CALIBRATORS),
     }
-    scales = calibration.load_scales(cache, settings) if cache else None
+    scales = calibration.load_scales(cache, key) if cache else None
     reader = calibration.Reader(
         # With the scales known, ModelOpt still wants one image to look at the shapes.
         chosen.images[:1] if scales else chosen.images,
@@ -185,19 +199,28 @@ def to_int8(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with clock.step("quantize"):
-            quantized = quantize(model, folder, reader, method, never, scales)
+            quantized = quantize(model, folder, reader, settings.method, never, scales)
         if cache and scales is None:
-            calibration.save_scales(cache, settings, activation_scales(quantized))
+            calibration.save_scales(cache, key, activation_scales(quantized))
         with clock.step("autocast"):
-            quantized = bridged(quantized, spared)
+            quantized = without_qdq(quantized, spared)
             converted = _finish(autocast(quantized, folder, sorted(tail), None), model)
     computes = computes_in(converted)
     heavy = [node.name for node in model.graph.node if node.op_type in HEAVY]
     left = [name for name in heavy if computes.get(name) != "int8" and name not in spared | tail]
     kept = {_DECODE: sorted(tail), **excluded, _UNQUANTIZED: left}
-    record = _calibration_record(chosen, settings, samples, cached=scales is not None)
+    record = {
+        "images_sha256": chosen.digest,
+        "samples_asked": settings.samples,
+        "samples": len(chosen.images),
+        "unreadable": list(chosen.unreadable),
+        "method": settings.method,
+        "input_size": sizes.opt,
+        "from_cache": scales is not None,
+    }
     candidates = could_have("int8", model, spared | tail)
-    return _write("int8", source, out, converted, kept, clock, candidates, record)
+    report = _write("int8", source, out, converted, kept, clock, candidates)
+    return replace(report, calibration=record)
 
 
 def excluded_nodes(model: onnx.ModelProto, exclude: Sequence[str]) -> dict[str, list[str]]:
@@ -228,6 +251,20 @@ def excluded_nodes(model: onnx.ModelProto, exclude: Sequence[str]) -> dict[str, 
     return found
 
 
+def decode_tail(model: onnx.ModelProto) -> set[str]:
+    """Names of the nodes behind the last convolutions of the head: scores and boxes are made there.
+
+    A convolution behind a softmax is part of it: the weighted mean that decodes box distances.
+    """
+    return _tail(model)[0]
+
+
+def head_tail(model: onnx.ModelProto) -> set[str]:
+    """Names of the decode tail's nodes and of the convolutions right before it."""
+    tail, last = _tail(model)
+    return tail | last
+
+
 def _load(source: Path, sizes: Sizes) -> onnx.ModelProto:
     """Read an FP32 detector, name its nodes, and fix its size if there is only one."""
     model = read_onnx(source)
@@ -242,28 +279,56 @@ def _load(source: Path, sizes: Sizes) -> onnx.ModelProto:
         _only_input(model)
     except PrecisionError as error:
         raise PrecisionError(f"{source}: {error}") from None
+    names: set[str] = set()
     for index, node in enumerate(model.graph.node):
-        node.name = node.name or f"{node.op_type}_{index}"
+        # The tools and we tell nodes by their names, which the format wants neither set nor unique.
+        if not node.name or node.name in names:
+            node.name = f"{node.op_type}_{index}"
+        names.add(node.name)
     if sizes.fixed:
         fix_size(model, sizes.opt)
     infer_shapes(model)
     return model
 
 
+def _tail(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
+    """Walk back from the outputs; return the nodes met, and the convolutions where it ended."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    tail: set[str] = set()
+    last: set[str] = set()
+    waiting = [tensor.name for tensor in model.graph.output]
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is None or node.name in tail | last:
+            continue
+        if node.op_type == "Conv" and not _follows_softmax(node, makers):
+            last.add(node.name)
+            continue
+        tail.add(node.name)
+        waiting += node.input
+    if not last or len(tail) > len(model.graph.node) / 2:
+        raise PrecisionError(
+            "expected a head that ends in convolutions, got "
+            f"{len(tail)} of {len(model.graph.node)} nodes behind the last {len(last)} ones"
+        )
+    return tail, last
+
+
+def _follows_softmax(node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto]) -> bool:
+    before = makers.get(node.input[0])
+    while before is not None and before.op_type in ("Transpose", "Reshape"):
+        before = makers.get(before.input[0])
+    return before is not None and before.op_type == "Softmax"
+
+
 def _only_input(model: onnx.ModelProto) -> str:
-    weights = {tensor.name for tensor in model.graph.initializer}
-    names = [tensor.name for tensor in model.graph.input if tensor.name not in weights]
+    names = [tensor.name for tensor in inputs_of(model)]
     if len(names) != 1:
         raise PrecisionError(f"expected one input, got {len(names)}: {', '.join(names)}")
-    (name,) = names
-    return str(name)
+    return names[0]
 
 
-def _save_samples(
-    model: onnx.ModelProto, images: Sequence[Path], input_size: int, folder: Path
-) -> Path:
-    chosen = calibration.choose(images, _RANGE_SAMPLES, minimum=1)
-    reader = calibration.Reader(chosen.images, _only_input(model), input_size)
+def _save_samples(reader: calibration.Reader, folder: Path) -> Path:
     folder.mkdir()
     for index, planes in enumerate(iter(reader.get_next, None)):
         np.savez(folder / f"{index}.npz", allow_pickle=False, **planes)
@@ -294,7 +359,6 @@ def _write(
     kept: dict[str, list[str]],
     clock: _Clock,
     candidates: int,
-    record: dict[str, Any] | None = None,
 ) -> PrecisionReport:
     """Check what was achieved, then write the model."""
     try:
@@ -303,16 +367,19 @@ def _write(
         raise PrecisionError(
             f"{source}: the {precision.upper()} model is invalid: {first_line(error)}"
         ) from None
+    counts = histograms(model)
     report = PrecisionReport(
         precision=precision,
-        source_sha256=sha256_of(source),
+        source_sha256=weights_sha256(source),
         sha256="",
         size_bytes=0,
-        **histograms(model),
+        nodes=counts["nodes"],
+        heavy_nodes=counts["heavy_nodes"],
+        plumbing=counts["plumbing"],
+        weights=counts["weights"],
         kept={reason: names for reason, names in kept.items() if names},
-        tools=installed_versions(_TOOLS),
+        tools=installed_versions(TOOLS),
         seconds=clock.seconds,
-        calibration=record,
     )
     check_achieved(report, candidates)
     content: bytes = model.SerializeToString(deterministic=True)
@@ -321,17 +388,3 @@ def _write(
     except OSError as error:
         raise PrecisionError(f"{out}: cannot be written: {error.strerror}") from None
     return replace(report, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
-
-
-def _calibration_record(
-    chosen: Usable, settings: Mapping[str, object], asked: int, *, cached: bool
-) -> dict[str, Any]:
-    return {
-        "images_sha256": chosen.digest,
-        "samples_asked": asked,
-        "samples": len(chosen.images),
-        "unreadable": len(chosen.unreadable),
-        "method": settings["method"],
-        "input_size": settings["input_size"],
-        "from_cache": cached,
-    }

@@ -20,7 +20,7 @@ def activation_scales(model: onnx.ModelProto) -> dict[str, float]:
     }
 
 
-def bridged(model: onnx.ModelProto, nodes: Collection[str]) -> onnx.ModelProto:
+def without_qdq(model: onnx.ModelProto, nodes: Collection[str]) -> onnx.ModelProto:
     """Return a copy in which these nodes take their inputs, weights too, as they were.
 
     The Q/DQ pairs that nobody else needs are gone.

@@ -16,7 +16,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from tridet_build.chain.record import RECORD_FILE, BuildRecord, read_record
 from tridet_build.errors import BuildError, CheckError, first_line
-from tridet_build.hashes import sha256_of
+from tridet_build.files import sha256_of
 from tridet_build.plan.file import identify
 from tridet_build.repository.check_tensors import (
     config_tensors,

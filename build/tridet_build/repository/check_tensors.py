@@ -4,7 +4,6 @@ A tensor is its type, in Triton's words, and its axes without the batch, -1 wher
 wrong is yielded in words; :mod:`tridet_build.repository.check` says where.
 """
 
-import ast
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -48,17 +47,14 @@ def onnx_model(path: Path) -> Model:
     Raises:
         CheckError: it is damaged.
     """
-    from tridet_build.onnx.file import read_onnx
+    from tridet_build.onnx.file import inputs_of, read_onnx
 
     try:
         model = read_onnx(path)
     except OnnxError as error:
         raise CheckError(f"{error.reason}; {_FIX}") from None
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
     return Model(
-        _onnx_tensors(tensor for tensor in model.graph.input if tensor.name not in weights),
-        _onnx_tensors(model.graph.output),
-        _classes(model, weights),
+        _onnx_tensors(inputs_of(model)), _onnx_tensors(model.graph.output), _classes(model)
     )
 
 
@@ -205,19 +201,18 @@ def _names(where: str, names: Any, classes: int | None) -> Iterator[str]:
         )
 
 
-def _classes(model: Any, weights: Mapping[str, Any]) -> int | None:
+def _classes(model: Any) -> int | None:
     """Count the classes: from the split of the prediction, else from the exporter's names."""
     import onnx
 
-    for split in _SPLITS:
-        if split in weights:
-            return int(onnx.numpy_helper.to_array(weights[split])[-1])
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    try:
-        names = ast.literal_eval(metadata.get("names", ""))
-    except (ValueError, SyntaxError):
-        return None
-    return len(names) if isinstance(names, (dict, list)) else None
+    from tridet_build.onnx.file import metadata_of
+    from tridet_build.onnx.labels import class_names
+
+    for tensor in model.graph.initializer:
+        if tensor.name in _SPLITS:
+            return int(onnx.numpy_helper.to_array(tensor)[-1])
+    names = class_names(metadata_of(model))
+    return None if names is None else len(names)
 
 
 def _onnx_tensors(side: Any) -> Tensors:

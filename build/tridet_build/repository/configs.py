@@ -54,9 +54,9 @@ def preprocess_config(sizes: Sizes, manifests: Sequence[Manifest]) -> pb.ModelCo
         sizes: of S.
         manifests: all detectors of the repository.
     """
-    sharers = [m for m in manifests if m.input_size == sizes]
+    co_served = [m for m in manifests if m.input_size == sizes]
     config = _python_step(
-        preprocess_name(sizes), manifests, max(m.instances.preprocess for m in sharers)
+        preprocess_name(sizes), manifests, max(m.instances.preprocess for m in co_served)
     )
     for name, kind, dims in (_IMAGE, _ENCODED):
         # Frames of different sizes may still meet in one execute call.
@@ -68,7 +68,7 @@ def preprocess_config(sizes: Sizes, manifests: Sequence[Manifest]) -> pb.ModelCo
     config.parameters[contract.STEP_INPUT_SIZES].string_value = json.dumps(
         [sizes.min, sizes.opt, sizes.max]
     )
-    pixels = max(m.limits.max_pixels for m in sharers)
+    pixels = max(m.limits.max_pixels for m in co_served)
     config.parameters[contract.STEP_MAX_PIXELS].string_value = str(pixels)
     return config
 
@@ -86,8 +86,8 @@ def nms_config(manifests: Sequence[Manifest]) -> pb.ModelConfig:
     for name, kind, dims in (*_PASSED_BY[1:], _AFTER):
         config.input.add(name=name, data_type=kind, dims=dims, optional=True)
     _add(config.output, _DETECTIONS)
-    wishes = {m.thresholds for m in manifests}
-    defaults = wishes.pop() if len(wishes) == 1 else DefaultThresholds()
+    asked = {m.thresholds for m in manifests}
+    defaults = asked.pop() if len(asked) == 1 else DefaultThresholds()
     for name, value in asdict(defaults).items():
         config.parameters[name].string_value = json.dumps(value)
     return config

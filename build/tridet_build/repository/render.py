@@ -17,9 +17,9 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tridet_build import steps
 from tridet_build.errors import RepositoryError
 from tridet_build.files import write_atomically
-from tridet_build.hashes import sha256_of
 from tridet_build.manifest.groups import Group
 from tridet_build.manifest.manifest import Manifest
+from tridet_build.onnx.file import weights_sha256
 from tridet_build.onnx.serving_graph import graph_of
 from tridet_build.repository import configs
 
@@ -50,7 +50,7 @@ def render(
     manifests: Sequence[Manifest],
     groups: Sequence[Group] = (),
     *,
-    sharers: Sequence[Manifest] = (),
+    co_served: Sequence[Manifest] = (),
     builds: Builds = _NO_BUILDS,
 ) -> dict[str, bytes]:
     """Render every text file of the repository: relative path to content.
@@ -59,12 +59,12 @@ def render(
     those of :func:`write`.
     """
     files: dict[str, bytes] = {}
-    sharers = sharers or manifests
-    for size in sorted({manifest.input_size for manifest in sharers}):
+    co_served = co_served or manifests
+    for size in sorted({manifest.input_size for manifest in co_served}):
         name = configs.preprocess_name(size)
-        files[f"{name}/config.pbtxt"] = _text(configs.preprocess_config(size, sharers))
+        files[f"{name}/config.pbtxt"] = _text(configs.preprocess_config(size, co_served))
         files |= _version(name, _PREPROCESS)
-    files[f"{configs.NMS}/config.pbtxt"] = _text(configs.nms_config(sharers))
+    files[f"{configs.NMS}/config.pbtxt"] = _text(configs.nms_config(co_served))
     files |= _version(configs.NMS, _NMS)
     for manifest in manifests:
         files |= _detector(manifest, builds.get(manifest.name))
@@ -78,7 +78,7 @@ def write(
     root: Path,
     groups: Sequence[Group] = (),
     *,
-    sharers: Sequence[Manifest] = (),
+    co_served: Sequence[Manifest] = (),
     builds: Builds = _NO_BUILDS,
     graphs: Mapping[str, bytes] = _NO_GRAPHS,
 ) -> list[Path]:
@@ -90,7 +90,7 @@ def write(
         manifests: the detectors to write, with ONNX weights and labels.
         root: the repository.
         groups: the groups to write.
-        sharers: all detectors that the shared steps serve; ``manifests`` if empty.
+        co_served: all detectors that the shared steps serve; ``manifests`` if empty.
         builds: by detector, facts for its ``tridet.build``; those of its weights if missing.
         graphs: by detector, its serving graph where that is made already.
 
@@ -99,7 +99,7 @@ def write(
         RepositoryError: two of them claim one folder, or the folder cannot be written.
     """
     _check_names(manifests, groups)
-    files = render(manifests, groups, sharers=sharers, builds=builds)
+    files = render(manifests, groups, co_served=co_served, builds=builds)
     for manifest in manifests:
         name = configs.detector_name(manifest.name)
         graph = graphs.get(manifest.name) or graph_of(manifest)
@@ -155,7 +155,7 @@ def _group(group: Group, builds: Builds = _NO_BUILDS) -> dict[str, bytes]:
 def _build(manifest: Manifest) -> Build:
     return {
         "weights": manifest.weights.name,
-        "weights_sha256": sha256_of(manifest.weights),
+        "weights_sha256": weights_sha256(manifest.weights),
     }
 
 

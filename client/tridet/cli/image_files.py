@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import glob
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tridet.images import bytes_of
 
 STDIN = "-"
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+"""Of the files that are taken for images in a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,39 @@ class Source:
             InvalidInput: it cannot be read.
         """
         return sys.stdin.buffer.read() if self.name == STDIN else bytes_of(self.name)
+
+
+def files_under(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Yield the files under a folder that Ultralytics would find, in no particular order.
+
+    Links to folders are followed unless they lead in a circle, hidden files and folders are left
+    out: macOS, Jupyter and file managers keep copies of images there.
+
+    Args:
+        folder: that holds them; without permission it is an empty one.
+        above: the folders, without links, on the way to it.
+    """
+    real = folder.resolve()
+    if real in above:
+        return
+    try:
+        paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except PermissionError:
+        return
+    for path in paths:
+        if path.is_dir():
+            yield from files_under(path, above | {real})
+        else:
+            yield path
+
+
+def images_among(paths: Iterable[Path]) -> list[Path]:
+    """Return the image files that are not hidden, sorted."""
+    return sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
 
 
 def find_sources(arguments: Iterable[str], recursive: bool) -> tuple[list[Source], list[str]]:
@@ -63,15 +97,11 @@ def _expand(argument: str, recursive: bool) -> tuple[list[str], str]:
 
 
 def _images_in(folder: Path, recursive: bool) -> list[str]:
-    return sorted(
-        str(path)
-        for path in (folder.rglob("*") if recursive else folder.iterdir())
-        if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    return sorted(map(str, images_among(files_under(folder) if recursive else folder.iterdir())))
 
 
 def _expected() -> str:
-    return ", ".join(f"*{suffix}" for suffix in _SUFFIXES)
+    return ", ".join(f"*{suffix}" for suffix in SUFFIXES)
 
 
 def _with_output_names(names: list[str]) -> list[Source]:
@@ -86,6 +116,6 @@ def _with_output_names(names: list[str]) -> list[Source]:
             counts[path.stem.lower()] = counts.get(path.stem.lower(), 1) + 1
             stem = f"{path.stem}-{counts[path.stem.lower()]}"
         taken.add(stem.lower())
-        suffix = path.suffix if path.suffix.lower() in _SUFFIXES else ".jpg"
+        suffix = path.suffix if path.suffix.lower() in SUFFIXES else ".jpg"
         sources.append(Source(name, stem + suffix))
     return sources

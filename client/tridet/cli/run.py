@@ -11,13 +11,18 @@ import click
 _INTERRUPTED = 130
 
 
-def run(cli: click.Command, name: str, expected: type[Exception], **settings: Any) -> NoReturn:
+def run(
+    cli: click.Command,
+    name: str,
+    expected: type[Exception] | tuple[type[Exception], ...],
+    **settings: Any,
+) -> NoReturn:
     """Run ``cli`` and end the process.
 
     Args:
         cli: what to run.
         name: of the program, in front of its errors.
-        expected: base of the errors that it raises on purpose.
+        expected: the errors that it raises on purpose.
         **settings: of ``click.Command.main``.
     """
     try:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from tridet.cli.console import stdout_console
 from tridet.cli.options import ServerOptions
 from tridet.detector import Detector
 from tridet.exceptions import Overloaded, TridetError
@@ -57,8 +57,7 @@ def _answer_of(server: ServerOptions, name: str) -> Answer:
 
 def print_status(status: ServerStatus, url: str, answers: Sequence[Answer]) -> None:
     """Print the server's health and a table of its models, an ensemble's steps among them."""
-    # Off a terminal a table is read by programs or pasted: do not fold it to 80 columns.
-    console = Console(width=None if Console().is_terminal else 200, highlight=False)
+    console = stdout_console()
     health = "ready" if status.ready else "live, but not ready"
     console.print(f"{status.name} {status.version} at {url}: {health}", markup=False)
     table = Table(box=None, pad_edge=False)

@@ -10,6 +10,6 @@ triton_stats    the server's own account (tridet_bench reads it) in the terms of
 cpu_clock       CPU time of other processes
 measure         interleaved rounds over all cases
 real            the real detector through the server beside bare ONNX Runtime
-summary         percentiles, ratios, targets
+summary         ratios, targets
 tables          the report
 """

@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from serve import LocalServer
+from local_triton import LocalServer
 from tridet.server_info import ServerInfo, Snapshot, difference
+from tridet_bench.latency import percentile
 
 from bench_pipelines.clients import DETECTORS, PIPELINES, STEPS
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
 from bench_pipelines.errors import BenchError
-from bench_pipelines.summary import CaseSummary, percentile
+from bench_pipelines.summary import CaseSummary
 from bench_pipelines.triton_stats import outside_detector_ms, total
 from bench_pipelines.worker import Burst, Worker
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import onnxruntime
 from tridet.processing import contract
 from tridet.processing.letterbox import letterbox
+from tridet_bench.latency import percentile
 from tridet_build.errors import BuildError
 from tridet_build.manifest.manifest import Manifest, load_manifests
 from tridet_build.repository import configs
@@ -28,7 +29,7 @@ from bench_pipelines.clients import tridet_client
 from bench_pipelines.errors import BenchError
 from bench_pipelines.frames import frames as frames_of
 from bench_pipelines.measure import Case, Record, Server
-from bench_pipelines.summary import RealSummary, percentile, ratio_of_rounds
+from bench_pipelines.summary import RealSummary, ratio_of_rounds
 from bench_pipelines.triton_stats import total
 from bench_pipelines.worker import Worker
 

@@ -1,8 +1,7 @@
-"""From measurements to statements: percentiles, ratios and the targets. Pure arithmetic."""
+"""From measurements to statements: ratios and the targets. Pure arithmetic."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -17,14 +16,6 @@ MAX_AUTO_MS = 4.5
 MAX_OUTSIDE_MS = 2.5
 MAX_GROWTH_TO_4K = 1.4
 MIN_OF_BARE = 0.95
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the smallest value that at least ``percent`` % of the values do not exceed."""
-    if not values or not 0 <= percent <= 100:
-        raise ValueError(f"expected values and 0 to 100 percent, got {len(values)} and {percent}")
-    rank = max(1, math.ceil(len(values) * percent / 100))
-    return sorted(values)[rank - 1]
 
 
 def ratio_of_rounds(measured: Sequence[float], reference: Sequence[float]) -> float:

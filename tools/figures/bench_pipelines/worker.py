@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
 import time
 from collections.abc import Iterator
@@ -15,12 +14,11 @@ from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
+from tridet_bench.client_process import ClientProcess
 
 from bench_pipelines.clients import Client, Factory
 from bench_pipelines.errors import BenchError
 from bench_pipelines.frames import UInt8Array, read_frames
-
-_STOP_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,7 @@ class Worker:
     def __init__(self, name: str, factory: Factory, url: str, pictures: Path) -> None:
         """Start the process; ``pictures`` is a folder that ``write_frames`` filled."""
         self.name = name
-        # Spawned, not forked: gRPC does not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, factory, url, pictures), daemon=True
-        )
-        self._process.start()
-        theirs.close()
+        self._process = ClientProcess(_serve, factory, url, pictures)
 
     def burst(self, size: str, concurrency: int, count: int) -> Burst:
         """Make ``count`` calls with frames of ``size``, ``concurrency`` at a time.
@@ -59,8 +50,8 @@ class Worker:
             BenchError: a call failed, or the process is gone.
         """
         try:
-            self._pipe.send((size, concurrency, count))
-            answer = self._pipe.recv()
+            self._process.ask((size, concurrency, count))
+            answer = self._process.answer()
         except (EOFError, OSError):
             raise BenchError(f"{self.name}: the client process died") from None
         if isinstance(answer, Burst):
@@ -76,10 +67,8 @@ class Worker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._pipe.close()
-        self._process.join(_STOP_TIMEOUT_S)
-        if self._process.is_alive():
-            self._process.kill()
+        self._process.dismiss()
+        self._process.join()
 
 
 # Mapped once: a new mapping costs a page fault for each 4 KB of a frame.

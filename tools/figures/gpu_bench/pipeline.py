@@ -14,7 +14,7 @@ from local_triton import LocalServer
 from tridet.server_info import ServerInfo
 from tridet_bench.cases import Bench, Case
 from tridet_bench.loops import Closed, Load, Open
-from tridet_bench.worker import Target, Way
+from tridet_bench.worker import Target, Workload
 from tridet_bench.workers import Workers
 from tridet_build.manifest.manifest import Manifest
 
@@ -37,18 +37,18 @@ class Running:
     setup: Setup
     standin: Path
 
-    def measure(self, way: Way, load: Load) -> dict[str, Any]:
+    def measure(self, workload: Workload, load: Load) -> dict[str, Any]:
         """Run one case; figures for a row of the report."""
-        self.bench.workers.get_ready(way)
+        self.bench.workers.get_ready(workload)
         cpu, spent = cpu_by_process(self.server.pid), spent_by_standin(self.standin)
         started = time.monotonic()
-        result = self.bench.run(Case(way, load))
+        result = self.bench.run(Case(workload, load))
         wall_s = time.monotonic() - started
         busy = cores(cpu, cpu_by_process(self.server.pid), wall_s)
         account = dict(zip(_STANDIN, spent_by_standin(self.standin) - spent, strict=True))
         return {
             "setup": self.setup.label,
-            "transport": way.transport,
+            "transport": workload.transport,
             "load": load.label,
             "rate": load.rate if isinstance(load, Open) else None,
             "clients": load.concurrency if isinstance(load, Closed) else None,

@@ -1,4 +1,4 @@
-"""What is measured, in which order, within how much time; what fails or comes too late is said."""
+"""What is measured, in which order, within how much time; failures and omissions are reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from tridet_bench.frames import Frames
 from tridet_bench.loops import Closed, Load, Open
-from tridet_bench.worker import Way
+from tridet_bench.worker import Workload
 
 from gpu_bench.pipeline import Running
 from gpu_bench.repository import Setup
@@ -37,7 +37,7 @@ class Plan:
     frames: Frames
     setups: Sequence[Setup]
     clients: Sequence[int]
-    """How many requests are under way at a time; the setups are compared at the largest."""
+    """How many requests are in flight at a time; the setups are compared at the largest."""
     transports: Sequence[Transport]
     case_s: float
     """Seconds that a case is measured for, and warmed up for a third of it."""
@@ -133,7 +133,7 @@ def _transports(plan: Plan, report: Report) -> None:
 
 
 def _measure(plan: Plan, running: Running, transport: Transport, load: Load) -> dict[str, Any]:
-    return running.measure(Way(transport, plan.frames), load)
+    return running.measure(Workload(transport, plan.frames), load)
 
 
 def _too_late(plan: Plan, report: Report, what: str, more_s: float) -> bool:

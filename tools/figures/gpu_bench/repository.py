@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tridet_build.manifest.manifest import Batch, Instances, Limits, Manifest
+from tridet_build.manifest.manifest import Batch, Instances, Manifest, ServingLimits
 from tridet_build.repository import configs
 from tridet_build.repository.render import render
 
@@ -46,7 +46,7 @@ def write_repository(manifest: Manifest, setup: Setup, trunk: Path, root: Path) 
         manifest,
         batch=Batch(opt=setup.max_batch, max=setup.max_batch, delay_us=0),
         instances=Instances(preprocess=setup.preprocess, detector=setup.detector, nms=setup.nms),
-        limits=Limits(max_in_flight=_IN_FLIGHT),
+        limits=ServingLimits(max_in_flight=_IN_FLIGHT),
     )
     config = configs.detector_config(manifest, "python")
     batches = [size for size in BATCHES if size <= setup.max_batch]

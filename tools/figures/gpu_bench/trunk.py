@@ -16,7 +16,7 @@ from ultralytics import YOLO
 _SIDE = 640
 
 
-class Trunk(nn.Module):
+class Trunk(nn.Module):  # type: ignore[misc]  # torch is not followed
     """All layers up to the raw head: what a plan computes in FP16."""
 
     def __init__(self, model: Any) -> None:

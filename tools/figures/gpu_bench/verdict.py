@@ -28,7 +28,7 @@ def best_row(report: Report) -> dict[str, Any] | None:
 
 
 def verdict(report: Report) -> list[str]:
-    """One line a goal; what could not be measured is said."""
+    """One line per goal, also for those that could not be measured."""
     most, best = ceiling_of(report), best_row(report)
     if most is None or best is None:
         return ["no verdict: the detector alone and the pipeline must both have been measured"]

@@ -40,7 +40,7 @@ class Network:
         self._centres, self._strides = torch.cat(centres, 1), torch.cat(strides)
         self._bins = torch.arange(_BINS, dtype=torch.float32, device=self.device)
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is not followed
     def __call__(self, frames: torch.Tensor) -> Outputs:
         """Detect in uint8 [N, S, S, 3] BGR, on the network's device."""
         planes = frames.permute(0, 3, 1, 2).flip(1).to(self._type) / 255
