@@ -116,6 +116,11 @@ class GateReport:
         """Whether the variant is within its limits."""
         return not self.problems
 
+    @property
+    def labels_misfit(self) -> bool:
+        """Whether FP32 itself finds next to nothing of what is labelled."""
+        return self.reference_map is not None and self.reference_map.map50 < _LEAST_MAP50
+
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON takes it."""
         comparison = {**asdict(self.comparison), "changed": self.comparison.changed}

@@ -199,18 +199,24 @@ def test_a_variant_is_made_and_proved_once(
 def test_labels_beside_the_images_are_part_of_what_the_gate_depends_on(
     detector: Manifest, images: Path, tmp_path: Path, converters: list[str]
 ) -> None:
-    """Those of nothing that is there stop it; corrected ones are judged by."""
+    """Those of nothing that is there decide nothing, loudly; corrected ones are judged by."""
     manifest = in_precision(detector, "fp16", images)
     pictures = sorted(images.iterdir())
     labels = [labels_of(path) for path in pictures]
     labels[0].parent.mkdir()
     for path in labels:
         path.write_text("2 0.01 0.01 0.01 0.01\n")
+    said: list[str] = []
+    ready = chain.prepare(manifest, stages(tmp_path, said))
+    assert "changed" in ready.gates["precision"].limits
+    assert [line for line in said if "judged by its detections alone" in line and "FP32" in line]
+    # Labels that were asked for are not passed over.
+    named = replace(manifest, gate=replace(manifest.gate, labels=labels[0].parent))
     with pytest.raises(GateFailedError, match="FP32 itself reaches"):
-        chain.prepare(manifest, stages(tmp_path))
+        chain.prepare(named, stages(tmp_path))
     for path, text in zip(labels, detections_as_labels(manifest, pictures), strict=True):
         path.write_text(text)
-    said: list[str] = []
+    said.clear()
     for _ in range(2):
         ready = chain.prepare(manifest, stages(tmp_path, said))
     assert [line for line in said if line.startswith("gate")] == [
