@@ -126,7 +126,7 @@ CASES: dict[str, tuple[float, Case]] = {
 }
 
 
-def write_repository(root: Path) -> None:
+def write_repository(root: Path, batch_s: float = BATCH_S) -> None:
     """Write the repository of the slow detector under ``root``, as tridet renders it."""
     weights = root / "none.onnx"
     weights.write_bytes(b"only its hash is shown")
@@ -141,7 +141,7 @@ def write_repository(root: Path) -> None:
     detector = configs.detector_name(NAME)
     files = render([manifest])
     config = configs.detector_config(manifest, "python")
-    config.parameters["batch_s"].string_value = str(BATCH_S)
+    config.parameters["batch_s"].string_value = str(batch_s)
     files[f"{detector}/configs/python.pbtxt"] = configs.to_text(config).encode()
     files[f"{detector}/1/model.py"] = _MODEL.read_bytes()
     tensors = Path(steps.__file__).with_name("tensors.py")
