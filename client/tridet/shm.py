@@ -11,8 +11,8 @@ from multiprocessing.shared_memory import SharedMemory
 
 import grpc
 import numpy as np
-from tritonclient.grpc import service_pb2
 
+from tridet import protocol
 from tridet.access import KEY_VARIABLE
 from tridet.exceptions import SharedMemoryUnavailable
 from tridet.flow import Call, Flow
@@ -103,7 +103,7 @@ class RegionPool:
         Raises:
             SharedMemoryUnavailable: the server cannot open it.
         """
-        request = service_pb2.SystemSharedMemoryRegisterRequest(
+        request = protocol.SystemSharedMemoryRegisterRequest(
             name=region.name, key=f"/{region.name}", byte_size=region.nbytes
         )
         try:
@@ -139,7 +139,7 @@ class RegionPool:
             ) from error
 
     def _discard(self, region: Region) -> Flow[None]:
-        request = service_pb2.SystemSharedMemoryUnregisterRequest(name=region.name)
+        request = protocol.SystemSharedMemoryUnregisterRequest(name=region.name)
         try:
             yield Call("SystemSharedMemoryUnregister", request, _CONTROL_TIMEOUT_S)
         except grpc.RpcError:
