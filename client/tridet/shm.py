@@ -7,7 +7,7 @@ import os
 import threading
 import uuid
 import weakref
-from multiprocessing.shared_memory import SharedMemory
+from typing import TYPE_CHECKING
 
 import grpc
 import numpy as np
@@ -19,6 +19,9 @@ from tridet.flow import Call, Flow
 from tridet.images import UInt8Array
 from tridet.rpc_errors import is_restricted, is_retryable, reason_of
 
+if TYPE_CHECKING:
+    from multiprocessing.shared_memory import SharedMemory
+
 _CONTROL_TIMEOUT_S = 2.0
 
 
@@ -29,6 +32,8 @@ class Region:
     """
 
     def __init__(self, name: str, nbytes: int) -> None:
+        from multiprocessing.shared_memory import SharedMemory
+
         self.name = name
         self.nbytes = nbytes
         self._memory = SharedMemory(name, create=True, size=nbytes)

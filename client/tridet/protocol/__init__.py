@@ -7,19 +7,16 @@ third of the time that ``import tridet`` may take. Here they come from the descr
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
 _POOL: Any = DescriptorPool()
-for _file in FileDescriptorSet.FromString(
-    files("tridet").joinpath("protocol.binpb").read_bytes()
-).file:
-    _POOL.Add(_file)
+for _name in ("model_config", "grpc_service"):  # the second imports the first
+    _POOL.AddSerializedFile(Path(__file__).with_name(f"{_name}.binpb").read_bytes())
 _SERVICE = _POOL.FindServiceByName("inference.GRPCInferenceService")
 
 
