@@ -1,6 +1,6 @@
 # tridet: the front door. `make` or `make help` lists the targets.
 
-# The first Python that the server extra supports; `make PYTHON=/path/to/python3.11 demo` overrides.
+# The first Python that tridet supports; `make PYTHON=/path/to/python3.11 demo` overrides.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
 	$$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& echo $$python && break; done)

@@ -1,6 +1,6 @@
 """Precision; what needs ModelOpt, and so PyTorch, is skipped where that is not installed.
 
-CI installs neither: both come with the extra `build`. The tests named `..._with_modelopt` run where
+CI installs neither: both come with the extra `full`. The tests named `..._with_modelopt` run where
 somebody builds plans.
 """
 
@@ -200,7 +200,7 @@ def test_missing_modelopt_is_one_line_with_the_cure(
         lambda: to_fp16(weights, out, input_size=32),
         lambda: to_int8(weights, out, images=images, input_size=32),
     ):
-        with pytest.raises(PrecisionError, match=r"pip install 'tridet\[build\]'") as caught:
+        with pytest.raises(PrecisionError, match=r"pip install 'tridet-build\[full\]'") as caught:
             convert()
         assert "\n" not in str(caught.value)
     assert not out.exists()
