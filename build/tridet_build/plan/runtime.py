@@ -48,7 +48,8 @@ def tensorrt() -> tuple[Any, plan_file.Flavour]:
         raise PlanError(
             f"a plan needs Polygraphy and TensorRT, found no {error.name}: "
             "pip install 'tridet-build[full]', and TensorRT as in NVIDIA's container "
-            "(`docker compose run --rm builder`), or 'tridet-build[rtx]' to check without a GPU"
+            "(`docker compose run --rm builder`); to check without a GPU, "
+            "pip install 'tridet-build[rtx]'"
         ) from None
     version = getattr(trt, "__version__", "0")
     if not rtx and int(version.partition(".")[0]) < 10:
