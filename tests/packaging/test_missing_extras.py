@@ -116,7 +116,8 @@ FULL = "'tridet-build[full]'"
         ("fp16 models/pcb --out pcb.fp16.onnx", FULL),
         ("int8 models/pcb --out pcb.int8.onnx --calibration images --samples 32", FULL),
         (
-            "gate models/pcb models/pcb/pcb.onnx --precision fp16 --images labelled",
+            "gate models/pcb models/pcb/pcb.onnx --precision fp16"
+            " --images labelled --labels labelled",
             FULL,
         ),
         ("plans models/pcb", FULL),

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import tridet
 from clean_environments import ROOT, run, wheel_of
-from serve import LocalServer
+from local_triton import LocalServer
 
 pytestmark = pytest.mark.packaging
 
