@@ -5,8 +5,8 @@
 ...     detections = detector("board.jpg")
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import importlib as _importlib
+import typing as _typing
 
 from tridet.async_detector import AsyncDetector
 from tridet.channel import TLS
@@ -33,7 +33,7 @@ from tridet.model import ModelInfo
 from tridet.options import Thresholds
 from tridet.transports import Transport
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from tridet.streaming.api import Stream, stream
     from tridet.streaming.frames import Event, Frame, StreamResult
     from tridet.streaming.stats import Snapshot
@@ -84,9 +84,9 @@ _STREAMING = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _typing.Any:
     if name not in _STREAMING:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"tridet.streaming.{_STREAMING[name]}"), name)
+    value = getattr(_importlib.import_module(f"tridet.streaming.{_STREAMING[name]}"), name)
     globals()[name] = value
     return value
