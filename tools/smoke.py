@@ -13,6 +13,7 @@ from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 from local_triton import LocalServer
 from tridet.transports import TRANSPORTS
 
@@ -63,7 +64,8 @@ def check(what: str, found: int, wanted: int) -> None:
 
 def write_video(path: Path) -> None:
     """Write the first sample as a still video."""
-    pixels = cv2.resize(cv2.imread(str(min(SAMPLES.glob("*.jpg")))), (640, 480))
+    image = np.asarray(cv2.imread(str(min(SAMPLES.glob("*.jpg")))))
+    pixels = np.asarray(cv2.resize(image, (640, 480)), np.uint8)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=30)
         stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
