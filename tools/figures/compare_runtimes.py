@@ -225,7 +225,8 @@ def main(
     console.print(table_of(rows).rich())
     console.print(
         f"{machine.date}; {machine.cpu}, {machine.cores} cores, {busy:.1f} of them busy before the "
-        f"run; {', '.join(f'{name} {text}' for name, text in versions.items())}"
+        f"run; {', '.join(f'{name} {text}' for name, text in versions.items())}",
+        soft_wrap=True,
     )
     console.print(f"{rounds} x {calls} calls; the predictions differ by {apart:.2g} at most")
 
