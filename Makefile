@@ -1,9 +1,7 @@
 # tridet: the front door. `make` or `make help` lists the targets.
 
-# The first Python that the server extra supports; `make PYTHON=/path/to/python3.11 demo` overrides.
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
-	$$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
-	&& echo $$python && break; done)
+# By default the first on PATH from 3.10 to 3.13; `make PYTHON=/path/to/python3.11 demo` overrides.
+PYTHON ?=
 MODELS ?= models
 SOURCES ?= models/pcb/samples
 # Of `make plan`: a folder in MODELS, and fp32, fp16 or int8 in place of what its manifest says.
@@ -16,6 +14,8 @@ BOARDS ?= 500
 # Says that so many are drawn; other programs, or another number, draw them anew.
 DRAWN := data/boards/.drawn-$(BOARDS)
 ARGS ?=
+# The marks of pyproject.toml that `make test-quick` leaves out.
+SLOW := server or full or cameras or packaging or gpu
 
 BIN := .venv/bin
 # Of its wheel only the binaries are used, none of its Python: so without what that asks for, NumPy 1 among it.
@@ -24,7 +24,7 @@ WITH_PRECISION = $(if $(PRECISION),--precision $(PRECISION))
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo stream-demo eval check-data test lint format serve detect bench repository plans plan check-plans boards check setup setup-dev setup-rtx setup-build setup-cameras constraints clean distclean
+.PHONY: help demo stream-demo eval check-data test test-quick smoke lint format serve detect bench repository plans plan check-plans boards check setup setup-dev setup-rtx setup-build setup-cameras constraints clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
@@ -79,6 +79,12 @@ docs: .venv/.docs ## Build the documentation into out/site, its links checked
 test: setup-dev setup-rtx setup-build setup-cameras ## Run all tests, the real tritonserver included
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-quick: setup-dev ## Run the tests that need no server, no PyTorch, no TensorRT and no browser, in two minutes
+	@$(BIN)/python -m pytest --numprocesses 2 -m "not ($(SLOW))" $(ARGS)
+
+smoke: ## Make a fresh environment with PYTHON, serve, detect on each transport and stream a file in it
+	@TRITON='$(TRITON)' tools/smoke.sh $(PYTHON)
+
 lint: setup-dev ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -112,23 +118,24 @@ distclean: clean ## Remove .venv too
 	rm -rf .venv
 
 .venv/pyvenv.cfg:
-	@test -n "$(PYTHON)" || { echo "make: error: expected Python 3.10 to 3.13 on PATH, found none" >&2; exit 1; }
-	@echo "Making .venv with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
-		echo "make: error: $(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@tools/make_environment.sh .venv $(PYTHON)
 
-.venv/.server: .venv/pyvenv.cfg pyproject.toml client/pyproject.toml build/pyproject.toml constraints.txt
-	@echo "Installing the client and the local server (about a minute)"
+.venv/.server: .venv/pyvenv.cfg pyproject.toml client/pyproject.toml build/pyproject.toml build/hatch_build.py constraints.txt
+	@echo "Installing a current pip"
 	@$(INSTALL) --upgrade 'pip>=25.1'
-	@$(INSTALL) --editable './client[stream,bench]' --editable ./build
+	@echo "Installing the client: gRPC, OpenCV, Pillow, rich; PyAV, supervision, aiohttp, matplotlib to draw and stream"
+	@$(INSTALL) --editable './client[track,bench]'
+	@echo "Installing the build tools: ONNX, ONNX Runtime, pydantic"
+	@$(INSTALL) --editable ./build
+	@echo "Installing tritonserver: the binaries of $(TRITON)"
 	@$(INSTALL) --no-deps '$(TRITON)'
-	@$(call FIX_OPENCV)
+	@$(FIX_OPENCV)
 	@touch $@
 
 .venv/.dev: .venv/.server
-	@echo "Installing the test tools"
+	@echo "Installing the test tools: pytest, mypy, ruff, hypothesis, playwright"
 	@$(INSTALL) --group dev
-	@$(call FIX_OPENCV)
+	@$(FIX_OPENCV)
 	@touch $@
 
 .venv/.docs: .venv/.dev
@@ -142,12 +149,11 @@ distclean: clean ## Remove .venv too
 	@touch $@
 
 .venv/.build: .venv/.server
-	@echo "Installing the build tools (some minutes: PyTorch and, from PyPI, its CUDA libraries)"
+	@echo "Installing PyTorch, Ultralytics, ModelOpt, Polygraphy (some minutes; from PyPI with CUDA libraries)"
 	@$(INSTALL) --editable './build[full]'
-	@$(call FIX_OPENCV)
+	@$(FIX_OPENCV)
 	@touch $@
 
-# opencv-python wants libGL, which servers and containers lack; the headless build of the same version
-# puts the same module in its place.
-FIX_OPENCV = $(BIN)/python -c 'import cv2' 2>/dev/null || $(INSTALL) --no-deps --force-reinstall \
-	"opencv-python-headless==$$($(BIN)/python -c 'from importlib.metadata import version; print(version("opencv-python"))')"
+# trackers and Ultralytics bring opencv-python, which needs libGL, and servers and containers lack that;
+# opencv-python-headless puts its files in the same place.
+FIX_OPENCV = $(BIN)/python -c 'import cv2' 2>/dev/null || $(INSTALL) --no-deps --force-reinstall opencv-python-headless

@@ -11,7 +11,9 @@ RUN pip install --no-cache-dir virtualenv && virtualenv --system-site-packages /
 COPY pyproject.toml README.md LICENSE /opt/tridet/source/
 COPY build /opt/tridet/source/build
 COPY client /opt/tridet/source/client
-RUN /opt/tridet/bin/pip install --no-cache-dir '/opt/tridet/source[build]'
+RUN /opt/tridet/bin/pip install --no-cache-dir /opt/tridet/source/client '/opt/tridet/source/build[full]'
+# Ultralytics brings opencv-python, which needs libGL; the headless one puts its files in their place.
+RUN /opt/tridet/bin/pip install --no-cache-dir --force-reinstall --no-deps opencv-python-headless
 
 # TensorRT's Python package, in the version of the library that serves, unless the image has it.
 RUN PATH=/opt/tridet/bin:$PATH; python -c 'import tensorrt' 2>/dev/null \

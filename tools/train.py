@@ -84,7 +84,7 @@ def check_arguments(args: Settings) -> None:
     if args.eval_only and model.suffix != ".pt":
         raise TrainError(f"--eval-only needs trained weights (.pt), got {args.model}")
     if importlib.util.find_spec("ultralytics") is None:
-        raise TrainError("ultralytics is not installed; run: pip install 'tridet[build]'")
+        raise TrainError("ultralytics is not installed; run: pip install 'tridet-build[full]'")
 
 
 def train(args: Settings) -> tuple[Path, Path]:

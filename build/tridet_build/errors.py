@@ -22,7 +22,7 @@ Every message is one line and says what was expected and what was found.
 from pathlib import Path
 from typing import Final
 
-INSTALL: Final = "pip install 'tridet[build]', or `make setup-build` in the repository"
+INSTALL: Final = "pip install 'tridet-build[full]', or `make setup-build` in the repository"
 """How to get the packages that building needs and serving does not."""
 
 

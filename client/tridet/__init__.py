@@ -5,6 +5,9 @@
 ...     detections = detector("board.jpg")
 """
 
+import importlib as _importlib
+import typing as _typing
+
 from tridet.async_detector import AsyncDetector
 from tridet.channel import TLS
 from tridet.detections import Detection, Detections
@@ -28,14 +31,14 @@ from tridet.groups import MemberInfo
 from tridet.images import ImageLike
 from tridet.model import ModelInfo
 from tridet.options import Thresholds
-from tridet.streaming.api import Stream, stream
-from tridet.streaming.frames import Event, Frame, StreamResult
-from tridet.streaming.stats import Snapshot
 from tridet.transports import Transport
-from tridet.versions import installed_versions as _installed_versions
 
-# The sources may be on the path without being installed.
-__version__ = _installed_versions(["tridet"]).get("tridet", "0+unknown")
+if _typing.TYPE_CHECKING:
+    from tridet.streaming.api import Stream, stream
+    from tridet.streaming.frames import Event, Frame, StreamResult
+    from tridet.streaming.stats import Snapshot
+
+__version__ = "0.1.0"  # of both distributions: their pyproject.toml read it here
 
 __all__ = [
     "TLS",
@@ -69,3 +72,21 @@ __all__ = [
     "__version__",
     "stream",
 ]
+
+# Imported when they are first asked for: who detects in images need not wait for the streams.
+_STREAMING = {
+    "Event": "frames",
+    "Frame": "frames",
+    "Snapshot": "stats",
+    "Stream": "api",
+    "StreamResult": "frames",
+    "stream": "api",
+}
+
+
+def __getattr__(name: str) -> _typing.Any:
+    if name not in _STREAMING:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(_importlib.import_module(f"tridet.streaming.{_STREAMING[name]}"), name)
+    globals()[name] = value
+    return value

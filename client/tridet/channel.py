@@ -10,12 +10,11 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from tridet import protocol
 from tridet.access import metadata_of
 from tridet.exceptions import InvalidInput
 
-_INFER_METHOD = "/inference.GRPCInferenceService/ModelInfer"
 _KEEPALIVE_TIMEOUT_S = 10.0
 _RESTRICTED_METHODS = (
     "RepositoryIndex",
@@ -85,12 +84,9 @@ def stub_of(channel: Any, target: str) -> Any:
     Its ModelInfer takes a request that is already serialized; what a server may keep from strangers
     is asked for with the key, see ``tridet.access``.
     """
-    stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+    stub = protocol.stub_of(channel)
     for method in _RESTRICTED_METHODS:
         setattr(stub, method, _with_key(getattr(stub, method), target))
-    stub.ModelInfer = channel.unary_unary(
-        _INFER_METHOD, response_deserializer=service_pb2.ModelInferResponse.FromString
-    )
     return stub
 
 

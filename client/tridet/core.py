@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import numpy as np
-from tritonclient.grpc import service_pb2
 
-from tridet import options, wire
+from tridet import options, protocol, wire
 from tridet.channel import TLS, target_from_url
 from tridet.detections import Detections
 from tridet.exceptions import (
@@ -252,7 +251,7 @@ class Core:
         return self._info
 
     def _ask_model_info(self, deadline: Deadline) -> Flow[ModelInfo]:
-        request = service_pb2.ModelConfigRequest(name=self.model)
+        request = protocol.ModelConfigRequest(name=self.model)
         response = yield from self._call("ModelConfig", lambda _: request, deadline)
         try:
             return model_info_from_config(response.config)
@@ -340,7 +339,7 @@ class Core:
             )
         if may_be_gone(error):
             try:
-                yield Call("ServerReady", service_pb2.ServerReadyRequest(), _PROBE_TIMEOUT_S)
+                yield Call("ServerReady", protocol.ServerReadyRequest(), _PROBE_TIMEOUT_S)
             except grpc.RpcError as unanswered:
                 return unreachable(unanswered, self.url)
         if is_retryable(error) and not is_overload(error):
@@ -351,7 +350,7 @@ class Core:
         return error_from_rpc(error, self.url, deadline.timeout_s)
 
     def _served_models(self) -> Flow[tuple[str, ...]]:
-        request = service_pb2.RepositoryIndexRequest(ready=True)
+        request = protocol.RepositoryIndexRequest(ready=True)
         try:
             index = yield Call("RepositoryIndex", request, _PROBE_TIMEOUT_S)
         except grpc.RpcError:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tridet.exceptions import InvalidInput
+from tridet.extras import require
 from tridet.groups import MemberInfo
 from tridet.images import check_pixels
 
@@ -153,7 +154,11 @@ class Detections:
         """Return supervision's ``Detections``, class names in its data field ``class_name``.
 
         With tracking it has a ``tracker_id`` too, -1 for what is no track yet.
+
+        Raises:
+            MissingExtra: supervision is not installed.
         """
+        require("draw", "supervision")
         import supervision
 
         return supervision.Detections(
@@ -174,7 +179,9 @@ class Detections:
 
         Raises:
             InvalidInput: ``image`` is not such an array, or not of ``image_size``.
+            MissingExtra: supervision is not installed.
         """
+        require("draw", "supervision")
         from tridet.drawing import draw_boxes
 
         check_pixels(image)

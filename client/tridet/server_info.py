@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
-from tritonclient.grpc import service_pb2
 
+from tridet import protocol
 from tridet.channel import TLS, open_channel, stub_of, target_from_url
 from tridet.exceptions import ContractMismatch, TridetError
 from tridet.model import detectors_among, members_from_config
@@ -114,12 +114,12 @@ class ServerInfo:
 
     def version(self) -> str:
         """Return Triton's version."""
-        return str(self._ask("ServerMetadata", service_pb2.ServerMetadataRequest()).version)
+        return str(self._ask("ServerMetadata", protocol.ServerMetadataRequest()).version)
 
     def status(self) -> ServerStatus:
         """Return the server's health, its models and what each has done."""
-        ready = self._ask("ServerReady", service_pb2.ServerReadyRequest()).ready
-        server = self._ask("ServerMetadata", service_pb2.ServerMetadataRequest())
+        ready = self._ask("ServerReady", protocol.ServerReadyRequest()).ready
+        server = self._ask("ServerMetadata", protocol.ServerMetadataRequest())
         done = {(one.name, one.version): _step_time(one) for one in self._statistics()}
         states = self._states() or dict.fromkeys(done, "READY")
         models = [
@@ -136,7 +136,7 @@ class ServerInfo:
         """Return the state of each version of a model; empty without the server's key."""
         try:
             index = self._stub.RepositoryIndex(
-                service_pb2.RepositoryIndexRequest(), timeout=self._timeout_s
+                protocol.RepositoryIndexRequest(), timeout=self._timeout_s
             )
         except grpc.RpcError as error:
             if is_restricted(error):
@@ -164,10 +164,10 @@ class ServerInfo:
         return [self._config(name) for name in names]
 
     def _config(self, name: str) -> Any:
-        return self._ask("ModelConfig", service_pb2.ModelConfigRequest(name=name)).config
+        return self._ask("ModelConfig", protocol.ModelConfigRequest(name=name)).config
 
     def _statistics(self) -> Any:
-        return self._ask("ModelStatistics", service_pb2.ModelStatisticsRequest()).model_stats
+        return self._ask("ModelStatistics", protocol.ModelStatisticsRequest()).model_stats
 
     def _ask(self, method: str, request: Any) -> Any:
         try:

@@ -7,17 +7,20 @@ import os
 import threading
 import uuid
 import weakref
-from multiprocessing.shared_memory import SharedMemory
+from typing import TYPE_CHECKING
 
 import grpc
 import numpy as np
-from tritonclient.grpc import service_pb2
 
+from tridet import protocol
 from tridet.access import KEY_VARIABLE
 from tridet.exceptions import SharedMemoryUnavailable
 from tridet.flow import Call, Flow
 from tridet.images import UInt8Array
 from tridet.rpc_errors import is_restricted, is_retryable, reason_of
+
+if TYPE_CHECKING:
+    from multiprocessing.shared_memory import SharedMemory
 
 _CONTROL_TIMEOUT_S = 2.0
 
@@ -29,6 +32,8 @@ class Region:
     """
 
     def __init__(self, name: str, nbytes: int) -> None:
+        from multiprocessing.shared_memory import SharedMemory
+
         self.name = name
         self.nbytes = nbytes
         self._memory = SharedMemory(name, create=True, size=nbytes)
@@ -103,7 +108,7 @@ class RegionPool:
         Raises:
             SharedMemoryUnavailable: the server cannot open it.
         """
-        request = service_pb2.SystemSharedMemoryRegisterRequest(
+        request = protocol.SystemSharedMemoryRegisterRequest(
             name=region.name, key=f"/{region.name}", byte_size=region.nbytes
         )
         try:
@@ -139,7 +144,7 @@ class RegionPool:
             ) from error
 
     def _discard(self, region: Region) -> Flow[None]:
-        request = service_pb2.SystemSharedMemoryUnregisterRequest(name=region.name)
+        request = protocol.SystemSharedMemoryUnregisterRequest(name=region.name)
         try:
             yield Call("SystemSharedMemoryUnregister", request, _CONTROL_TIMEOUT_S)
         except grpc.RpcError:

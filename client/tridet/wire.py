@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tritonclient.grpc import service_pb2
 
+from tridet import protocol
 from tridet.exceptions import ContractMismatch
 from tridet.options import Parameters
 from tridet.transports import Payload
@@ -16,7 +16,7 @@ from tridet.transports import Payload
 _DTYPES: dict[str, Any] = {"FP32": np.float32, "INT32": np.int32}
 # Protobuf's wire key of ModelInferRequest.raw_input_contents: its field number, length-delimited.
 _RAW_CONTENTS_KEY = bytes(
-    [service_pb2.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number << 3 | 2]
+    [protocol.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number << 3 | 2]
 )
 # The server gives up a little before the client does, so that the caller learns which of the two
 # happened: a queue that was too slow, or no answer at all.
@@ -38,7 +38,7 @@ def request_bytes(
         timeout_s: seconds left to the caller; the server drops a request that has waited longer.
         region: name of the shared memory that holds ``payload.data``; None sends the data itself.
     """
-    request = service_pb2.ModelInferRequest(model_name=payload.model)
+    request = protocol.ModelInferRequest(model_name=payload.model)
     request.parameters["timeout"].int64_param = max(1, int(timeout_s * _SERVER_SHARE * 1e6))
     for name, value in parameters.items():
         parameter = request.parameters[name]

@@ -12,7 +12,7 @@ from pathlib import Path
 from tridet.timestamps import utc_text
 from tridet.versions import installed_versions
 
-_PACKAGES = ("tridet", "tritonclient", "grpcio", "numpy", "opencv-python")
+_PACKAGES = ("tridet", "grpcio", "protobuf", "numpy", "opencv-python-headless")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from tridet.cli.console import stdout_console
 from tridet.cli.image_files import STDIN, find_sources
 from tridet.cli.options import ServerOptions
 from tridet.exceptions import InvalidInput
+from tridet.extras import require
 from tridet.files import write_bytes
 from tridet.transports import Transport
 
@@ -72,6 +73,7 @@ def show(server: ServerOptions, options: Options) -> bool:
     """
     plan = _plan(server, options)
     if options.out is not None:
+        require("bench", "matplotlib")
         # To learn now, not after the run, that it cannot be.
         options.out.mkdir(parents=True, exist_ok=True)
     outcome = _run(plan, options.quiet)

@@ -16,6 +16,8 @@ from stream_parts import FaultyServer, Watched, say_nothing, talk_rtsp_then_garb
 from tridet import SourceFailed
 from tridet.streaming.stats import State
 
+pytestmark = pytest.mark.cameras
+
 
 @pytest.fixture(scope="module")
 def cameras() -> Iterator[RtspCameras]:

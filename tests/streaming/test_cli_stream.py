@@ -174,28 +174,28 @@ def test_errors_are_one_line_without_a_password(fake, arguments, code, text):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "missing"),
+    ("arguments", "missing", "extra"),
     [
-        ([], "av"),
-        (["--web", ":0"], "aiohttp"),
-        (["--web", ":0"], "supervision"),
-        (["--save", "out.mp4"], "supervision"),
-        (["--show"], "supervision"),
-        (["--publish", "rtsp://host/live"], "supervision"),
-        (["--track"], "trackers"),
-        (["--track"], "supervision"),
-        (["--line", "mid=0.5,0,0.5,1"], "trackers"),
-        (["--config", "cameras.yaml"], "yaml"),
+        ([], "av", "stream"),
+        (["--web", ":0"], "aiohttp", "stream"),
+        (["--web", ":0"], "supervision", "stream"),
+        (["--save", "out.mp4"], "supervision", "stream"),
+        (["--show"], "supervision", "stream"),
+        (["--publish", "rtsp://host/live"], "supervision", "stream"),
+        (["--track"], "trackers", "track"),
+        (["--track"], "supervision", "track"),
+        (["--line", "mid=0.5,0,0.5,1"], "trackers", "track"),
+        (["--config", "cameras.yaml"], "yaml", "stream"),
     ],
 )
 def test_a_missing_extra_is_one_line_before_anything_is_opened(
-    fake, video, tmp_path, monkeypatch, arguments, missing
+    fake, video, tmp_path, monkeypatch, arguments, missing, extra
 ):
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.chdir(tmp_path)
     Path("cameras.yaml").write_text(f"source:\n- location: {video}\n")
     options = ["--jsonl", "out.jsonl", "--url", fake.url]
-    line = f"expected the package {missing}, found none; pip install 'tridet[stream]'"
+    line = f"expected the package {missing}, found none; pip install 'tridet[{extra}]'"
     code, out, err = run_cli("stream", video, *arguments, *options)
     assert (code, out, err) == (1, "", f"tridet: error: {line}\n")
     assert not fake.calls

@@ -10,7 +10,7 @@ import pytest
 from evaluation import read_results
 from pcb_boards import plan_splits, write_dataset
 
-pytest.importorskip("ultralytics", reason="training comes with the extra `build`")
+pytest.importorskip("ultralytics", reason="training comes with the extra `full`")
 pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 TOOLS, TESTS = ROOT / "tools", ROOT / "tests"

@@ -59,7 +59,7 @@ def test_missing_ultralytics_names_the_fix(data: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "ultralytics", None)
     with pytest.raises(train.TrainError) as error:
         check("--data", str(data))
-    assert "pip install 'tridet[build]'" in str(error.value)
+    assert "pip install 'tridet-build[full]'" in str(error.value)
 
 
 def test_good_arguments_pass(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@
                 [--onnx models/pcb/pcb.onnx] [--plan model.plan] [--batch 1,8]
 
 The network alone, its input ready in memory: no server, no preprocessing, no NMS. What is not
-installed or has no device here is left out, with a message. PyTorch needs the extra `build`. The
+installed or has no device here is left out, with a message. PyTorch needs the extra `full`. The
 runtimes take turns, a round each, so that a slow minute of a shared machine hits them all; `tridet
 bench` measures the same detector as it is served.
 """
@@ -202,14 +202,16 @@ def main(
     busy = busy_cores(1.0)
     runtimes: dict[str, Infer] = {}
     loaders: dict[tuple[str, str], Callable[[], dict[str, Infer]]] = {
-        ("ultralytics", "build"): lambda: torch_runtimes(weights),
-        ("onnxruntime", "server"): lambda: onnx_runtimes(onnx),
+        ("ultralytics", "tridet-build[full]"): lambda: torch_runtimes(weights),
+        ("onnxruntime", "tridet-build"): lambda: onnx_runtimes(onnx),
     }
     for (package, extra), load in loaders.items():
         if importlib.util.find_spec(package):
             runtimes |= load()
         else:
-            console.print(f"left out: {package} is not installed (the extra {extra})")
+            console.print(
+                f"left out: {package} is not installed; pip install '{extra}'", markup=False
+            )
     if not runtimes:
         raise CompareError("expected PyTorch or ONNX Runtime, found neither")
     apart = farthest(runtimes, size)
@@ -223,7 +225,8 @@ def main(
     console.print(table_of(rows).rich())
     console.print(
         f"{machine.date}; {machine.cpu}, {machine.cores} cores, {busy:.1f} of them busy before the "
-        f"run; {', '.join(f'{name} {text}' for name, text in versions.items())}"
+        f"run; {', '.join(f'{name} {text}' for name, text in versions.items())}",
+        soft_wrap=True,
     )
     console.print(f"{rounds} x {calls} calls; the predictions differ by {apart:.2g} at most")
 

@@ -4,7 +4,7 @@
 python tools/boards.py --out DIR --train 1000 --test 600 --seed 7 --workers 2
 python tools/figures/precision_figures.py --boards DIR --out out/precision
 
-The train split calibrates, the test split judges. Needs the extra `build`.
+The train split calibrates, the test split judges. Needs the extra `full`.
 """
 
 from __future__ import annotations
@@ -401,7 +401,7 @@ def main(**options: Any) -> None:
     """Measure what FP16 and INT8 cost the default detector.
 
     Prints the tables of docs/measurements/precision.md. The train split of --boards calibrates, its
-    test split judges. Needs the extra `build`.
+    test split judges. Needs the extra `full`.
     """
     args = Options(**options)
     manifest = load_manifest(args.manifest)

@@ -2,7 +2,7 @@
 
     python tools/figures/stream_peers.py --cameras 4 --fps 25 --seconds 30 --rounds 2
 
-Needs the extra `build` for Ultralytics. Both read the same RTSP cameras and run the same ONNX in
+Needs the extra `full` for Ultralytics. Both read the same RTSP cameras and run the same ONNX in
 ONNX Runtime on the CPU; what is measured is the age of a picture when its boxes are there, read off
 the number in the picture. The two take turns, so that a drifting machine is fair to both.
 

@@ -284,7 +284,7 @@ def _run(model: onnx.ModelProto, images: np.ndarray[Any, Any]) -> np.ndarray[Any
 
 
 def _package(name: str) -> Any:
-    """Import a package of the build extra."""
+    """Import a package of the extra full."""
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -47,8 +47,9 @@ def tensorrt() -> tuple[Any, plan_file.Flavour]:
     except ImportError as error:
         raise PlanError(
             f"a plan needs Polygraphy and TensorRT, found no {error.name}: "
-            "pip install 'tridet[build]', and TensorRT as in NVIDIA's container "
-            "(`docker compose run --rm builder`), or tensorrt-rtx-cu13 to check without a GPU"
+            "pip install 'tridet-build[full]', and TensorRT as in NVIDIA's container "
+            "(`docker compose run --rm builder`); to check without a GPU, "
+            "pip install 'tridet-build[rtx]'"
         ) from None
     version = getattr(trt, "__version__", "0")
     if not rtx and int(version.partition(".")[0]) < 10:

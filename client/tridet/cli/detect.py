@@ -28,6 +28,7 @@ from tridet.exceptions import (
     SharedMemoryUnavailable,
     TridetError,
 )
+from tridet.extras import require
 from tridet.files import write_bytes
 from tridet.images import pixels_of
 from tridet.pipeline import ordered_map
@@ -76,6 +77,8 @@ def detect(
         TridetError: one that ends the run; what was finished until then has been written.
         OSError: a result cannot be written.
     """
+    if output.save is not None:
+        require("draw", "supervision")
     sources, problems = find_sources(arguments, recursive)
     _check_save_folder(sources, output.save)
     cv2.setNumThreads(1)  # images run in parallel already; OpenCV's threads would only compete

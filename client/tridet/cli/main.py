@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import get_completion_class
-from tridet_bench.command import bench
 
 from tridet import __version__
 from tridet.cli.options import ServerOptions, detector_options, server_options
@@ -164,7 +164,9 @@ def completion(shell: str) -> None:
 
 
 cli.add_command(stream)
-cli.add_command(bench)
+# Of other packages, such as tridet_bench, which this one does not import.
+for _entry in entry_points(group="tridet.commands"):
+    cli.add_command(_entry.load())
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ class Analysis:
             for source, own in (areas_by_source or {}).items()
         }
         if tracking or any(a.lines for a in (self._areas, *self._areas_by_source.values())):
-            require("stream", "trackers", "supervision")
+            require("track", "trackers", "supervision")
         self._sources: dict[str, _SourceAnalysis] = {}
 
     @property

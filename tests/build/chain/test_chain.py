@@ -391,6 +391,7 @@ def test_weights_of_another_precision(tmp_path: Path) -> None:
     assert chain.prepare(as_they_are, stages(tmp_path)).manifest == as_they_are
 
 
+@pytest.mark.full
 def test_the_default_detector_in_fp16_for_real(tmp_path: Path) -> None:
     """ModelOpt and ONNX Runtime themselves, on the boards that come with the detector."""
     manifest = in_precision(load_manifest(ROOT / "models" / "pcb"), "fp16", SAMPLES)
@@ -409,6 +410,7 @@ def rtx(monkeypatch: pytest.MonkeyPatch) -> None:
     use_rtx()
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("rtx")
 def test_a_plan_with_its_record_reaches_the_repository(detector: Manifest, tmp_path: Path) -> None:
     said: list[str] = []
@@ -433,6 +435,7 @@ def test_a_plan_with_its_record_reaches_the_repository(detector: Manifest, tmp_p
     assert "plan_sha256" not in deliver.build_facts(other, root)
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("rtx")
 def test_what_is_not_proved_does_not_reach_the_repository(
     detector: Manifest, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -465,6 +468,7 @@ def invoke(*arguments: object) -> Any:
     return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("rtx")
 def test_plans_builds_what_it_can_and_says_what_failed(tmp_path: Path) -> None:
     models, out = tmp_path / "models", tmp_path / "out"
@@ -490,6 +494,7 @@ def test_plans_builds_what_it_can_and_says_what_failed(tmp_path: Path) -> None:
     assert (out / "good_detector" / "1" / "model.plan").read_bytes() == before
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("rtx")
 @pytest.mark.parametrize("command", ["plans", "repository"])
 def test_the_serving_graph_is_made_once(
@@ -514,6 +519,7 @@ def test_the_serving_graph_is_made_once(
     assert served.read_bytes() == graph.graph_of(load_manifest(tmp_path / "models" / "one"))
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("rtx")
 def test_one_of_several_keeps_the_shared_steps_for_all(tmp_path: Path) -> None:
     models, out = tmp_path / "models", tmp_path / "out"
@@ -529,6 +535,7 @@ def test_one_of_several_keeps_the_shared_steps_for_all(tmp_path: Path) -> None:
     assert (out / "nms" / "config.pbtxt").read_bytes() == shared
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("rtx")
 def test_check_compiles_every_precision_and_keeps_nothing(
     tmp_path: Path, images: Path, converters: list[str]
@@ -545,6 +552,7 @@ def test_check_compiles_every_precision_and_keeps_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.full
 def test_no_tensorrt_is_said_before_anything_is_made(tmp_path: Path) -> None:
     write_detector(tmp_path / "one")
     program = (
@@ -562,6 +570,7 @@ def test_no_tensorrt_is_said_before_anything_is_made(tmp_path: Path) -> None:
     assert not (tmp_path / "work").exists()
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("rtx")
 @pytest.mark.parametrize(
     ("arguments", "complaint"),

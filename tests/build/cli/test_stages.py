@@ -57,6 +57,7 @@ def test_check_of_a_rendered_repository(tmp_path: Path) -> None:
     assert "model.plan" in result.output
 
 
+@pytest.mark.full
 def test_one_failing_detector_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

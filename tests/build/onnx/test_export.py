@@ -328,7 +328,7 @@ def test_missing_packages(
         message = refused(tmp_path, weights)
         assert message.startswith(f"{weights}: ultralytics cannot be imported (")
         assert message.endswith(
-            "); run: pip install 'tridet[build]', or `make setup-build` in the repository"
+            "); run: pip install 'tridet-build[full]', or `make setup-build` in the repository"
         )
     else:
         report = export_onnx(weights, tmp_path / "model.onnx", input_size=64)

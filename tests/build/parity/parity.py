@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compare tridet with Ultralytics' own predictor on the same weights; print a Markdown table.
 
-    python tests/build/parity/parity.py                  # in an environment with tridet[build]
+    python tests/build/parity/parity.py                  # in an environment with tridet-build[full]
     python tests/build/parity/parity.py --weights models/pcb/pcb.pt --images boards/*.jpg
 
 Not part of `make test`: CI's environment has no torch. Each family's smallest architecture gets

@@ -1,6 +1,6 @@
 """The real export: skipped where ultralytics and torch are not installed, as in CI's environment.
 
-    python -m pytest tests/build/parity     # in an environment with tridet[build]
+    python -m pytest tests/build/parity     # in an environment with tridet-build[full]
 
 tests/test_export.py covers the same code with stand-ins, everywhere.
 """

@@ -22,7 +22,7 @@ def no_polygraphy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_polygraphy")
 def test_without_tensorrt_the_package_to_install_is_named(tmp_path: Path) -> None:
     graph = write_graph(tmp_path / "model.onnx")
-    with pytest.raises(PlanError, match=r"pip install 'tridet\[build\]'"):
+    with pytest.raises(PlanError, match=r"pip install 'tridet-build\[full\]'"):
         build_plan(graph, tmp_path / "model.plan", SMALL)
     assert not (tmp_path / "model.plan").exists()
 

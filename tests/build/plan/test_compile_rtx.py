@@ -29,6 +29,8 @@ from tridet_build.plan import runtime as plan_runtime
 from tridet_build.plan.compile import build_plan
 from tridet_build.plan.settings import PlanSettings
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(scope="module")
 def rtx() -> Iterator[Any]:

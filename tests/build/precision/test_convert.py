@@ -1,6 +1,6 @@
 """Precision; what needs ModelOpt, and so PyTorch, is skipped where that is not installed.
 
-CI installs neither: both come with the extra `build`. The tests named `..._with_modelopt` run where
+CI installs neither: both come with the extra `full`. The tests named `..._with_modelopt` run where
 somebody builds plans.
 """
 
@@ -200,7 +200,7 @@ def test_missing_modelopt_is_one_line_with_the_cure(
         lambda: to_fp16(weights, out, input_size=32),
         lambda: to_int8(weights, out, images=images, input_size=32),
     ):
-        with pytest.raises(PrecisionError, match=r"pip install 'tridet\[build\]'") as caught:
+        with pytest.raises(PrecisionError, match=r"pip install 'tridet-build\[full\]'") as caught:
             convert()
         assert "\n" not in str(caught.value)
     assert not out.exists()
@@ -253,6 +253,7 @@ def test_counts_of_an_fp32_model(weights: Path) -> None:
     assert precision_report.could_have("int8", model, head_tail(model)) == 3
 
 
+@pytest.mark.full
 def test_fp16_keeps_the_decode_tail_in_fp32_with_modelopt(weights: Path, tmp_path: Path) -> None:
     """Runs where ModelOpt is installed; CI has no PyTorch."""
     pytest.importorskip("modelopt")
@@ -269,6 +270,7 @@ def test_fp16_keeps_the_decode_tail_in_fp32_with_modelopt(weights: Path, tmp_pat
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.full
 def test_height_and_width_stay_dynamic_with_modelopt(
     images: list[Path], tmp_path: Path, precision: str
 ) -> None:
@@ -297,6 +299,7 @@ def test_height_and_width_stay_dynamic_with_modelopt(
             assert session.run(["scores"], {"images": frames})[0].shape == (batch, 16)
 
 
+@pytest.mark.full
 def test_int8_has_qdq_pairs_and_a_calibration_cache_with_modelopt(
     weights: Path, images: list[Path], tmp_path: Path
 ) -> None:
@@ -341,6 +344,7 @@ def test_int8_has_qdq_pairs_and_a_calibration_cache_with_modelopt(
         assert other.calibration["from_cache"] is False
 
 
+@pytest.mark.full
 def test_sensitivity_bridges_all_blocks_but_one_with_modelopt(
     weights: Path, images: list[Path], tmp_path: Path
 ) -> None:
@@ -376,6 +380,7 @@ def test_blocks_are_named_and_ordered_by_harm() -> None:
     assert Block("model.10", 3, bad).pattern == r"/model\.10/.*"
 
 
+@pytest.mark.full
 def test_default_detector_finds_the_same_defects_in_fp16_with_modelopt(tmp_path: Path) -> None:
     """Runs where ModelOpt is installed; CI has no PyTorch."""
     pytest.importorskip("modelopt")

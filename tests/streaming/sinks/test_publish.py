@@ -16,6 +16,8 @@ from tridet import InvalidInput
 from tridet.streaming.backoff import Backoff
 from tridet.streaming.sinks.publish import Pacer, PublishSink, publish_targets
 
+pytestmark = pytest.mark.cameras
+
 SOON_S = 60
 PASSWORD = "s3cret/pass"
 QUOTED = "s3cret%2Fpass"

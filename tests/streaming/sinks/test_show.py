@@ -15,6 +15,8 @@ from stream_results import child_environment, made_up, plain
 from tridet import InvalidInput
 from tridet.streaming.sinks.show import ShowSink, mosaic
 
+pytestmark = pytest.mark.cameras
+
 SOON_S = 30
 # In a process of its own: OpenCV looks for its display once in a program's life.
 VIEWER = """

@@ -17,7 +17,7 @@ from synthetic_cameras import Studio, SyntheticCamera
 from tridet.streaming.stats import State
 from tridet.streaming.web import WebSink
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.cameras, pytest.mark.timeout(120)]
 
 NASTY = "<img src=x onerror=\"document.title='hacked'\"> & 'gate'/#1"
 PIXELS = "name => document.querySelector(`[data-name=${name}] canvas`).toDataURL()"

@@ -37,7 +37,7 @@ def run(stub: Path, *more: object) -> Result:
 def test_what_is_there_is_measured_and_the_rest_is_said(stub):
     done = run(stub, "--batch", "1,3")
     assert done.exit_code == 0, done.output
-    assert "left out: ultralytics is not installed (the extra build)" in done.output
+    assert "left out: ultralytics is not installed; pip install 'tridet-build[full]'" in done.output
     assert "left out: TensorRT" in done.output
     lines = [line.split() for line in done.output.splitlines() if "ONNX Runtime CPU" in line]
     assert [(line[3], line[-2:]) for line in lines[1:]] == [

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 _SUFFIX = ".mp4"
 # Fragments are complete on their own: a file that ends after any of them can be played.
 _OPTIONS = {
-    "movflags": "empty_moov+default_base_moof+frag_keyframe",
+    # delay_moov: FFmpeg 8.0, which PyAV for Python 3.10 has, takes what a decoder must know from
+    # the first packet, and writes a file that nobody can read if the header went out before.
+    "movflags": "empty_moov+delay_moov+default_base_moof+frag_keyframe",
     "frag_duration": "500000",  # microseconds
     "flush_packets": "1",
 }
