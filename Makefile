@@ -24,7 +24,7 @@ WITH_PRECISION = $(if $(PRECISION),--precision $(PRECISION))
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo stream-demo eval check-data test test-quick smoke lint format serve detect bench repository plans plan check-plans boards check setup setup-dev setup-rtx setup-build setup-cameras constraints clean distclean
+.PHONY: help demo stream-demo eval check-data test test-quick smoke attack docs lint format serve detect bench repository plans plan check-plans boards check setup setup-dev setup-rtx setup-build setup-cameras constraints clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
@@ -72,7 +72,6 @@ check-data: setup-dev ## Check the data set DATA before training: labels, balanc
 stream-demo: setup-dev setup-cameras ## Two RTSP cameras through the default detector; leaves the live page in out/stream-demo
 	@$(BIN)/python tools/stream_demo.py
 
-.PHONY: docs
 docs: .venv/.docs ## Build the documentation into out/site, its links checked
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
@@ -84,6 +83,9 @@ test-quick: setup-dev ## Run the tests that need no server, no PyTorch, no Tenso
 
 smoke: ## Make a fresh environment with PYTHON, serve, detect on each transport and stream a file in it
 	@TRITON='$(TRITON)' tools/smoke.sh $(PYTHON)
+
+attack: setup-dev ## Attack a real server on this machine, and say what came of it; prints the table of docs/reliability.md
+	@$(BIN)/python tools/figures/attack.py $(ARGS)
 
 lint: setup-dev ## Check style and types
 	@$(BIN)/ruff check .
@@ -106,7 +108,7 @@ setup-cameras: ## Install a browser and GStreamer's RTSP server (Debian packages
 	@tools/install_cameras.sh
 
 constraints: setup-dev ## Pin the newest versions that pyproject.toml allows
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --all-extras --group pyproject.toml:dev \
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --all-extras --group pyproject.toml:dev --group pyproject.toml:docs \
 		--no-header --no-annotate --no-emit-package tridet client/pyproject.toml build/pyproject.toml \
 		--output-file constraints.txt
 
