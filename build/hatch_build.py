@@ -8,6 +8,7 @@ DEPENDENCIES = [
     "onnx>=1.20",
     "onnxruntime>=1.20",
     "pydantic>=2.7",
+    "rich>=13.7",
     "tomli>=2; python_version < '3.11'",
     "tritonclient[grpc]>=2.50",
 ]

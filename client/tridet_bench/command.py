@@ -16,6 +16,7 @@ from tridet.cli.options import (
     server_options,
     some_of,
 )
+from tridet.extras import require
 from tridet.transports import TRANSPORTS
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -139,6 +140,7 @@ def bench(server: ServerOptions, **options: Any) -> None:
       tridet bench --until-saturation --p99-limit-ms 50
       tridet bench boards/*.jpg --transport encoded --duration 30
     """
+    require("bench", "rich")
     from tridet_bench.show import Options, show
 
     if not show(server, Options(**options)):

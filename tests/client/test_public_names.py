@@ -23,8 +23,9 @@ HEAVY = (
     "matplotlib",
     "av",
     "trackers",
+    "rich",
 )
-CLI_ONLY = ("click", "rich")
+CLI_ONLY = ("click",)
 SPECIAL = ("__aenter__", "__call__", "__enter__", "__iter__", "__len__")
 
 

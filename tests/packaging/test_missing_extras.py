@@ -55,6 +55,7 @@ STREAM = "'tridet[stream]'"
     [
         ("detect images --save out", "'tridet[draw]'"),
         ("detect images --tiles 2x2 --save out --json out.json", "'tridet[draw]'"),
+        ("bench", "'tridet[bench]'"),
         ("bench --out out", "'tridet[bench]'"),
         ("bench --until-saturation --out out", "'tridet[bench]'"),
         ("stream line.mp4", STREAM),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -10,11 +11,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import cv2
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from tridet.cli.columns import in_columns
 from tridet.cli.image_files import Source, find_sources
 from tridet.cli.writers import open_writer
 from tridet.detections import Detections, UInt8Array
@@ -33,6 +33,7 @@ from tridet.files import write_bytes
 from tridet.images import pixels_of
 from tridet.pipeline import ordered_map
 
+_CLEAR_LINE = "\r\033[K"
 # These hold for every image alike: the run ends instead of reporting them once for each.
 _FATAL = (
     ServerUnreachable,
@@ -157,57 +158,45 @@ class _Report:
         self.done = 0
         self._quiet = quiet
         self._classes: Counter[str] = Counter()
-        self._console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("detecting"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            disable=quiet or total < 2 or not self._console.is_terminal,
+        self._hidden = quiet or total < 2 or not sys.stderr.isatty()
+        self._bar = click.progressbar(
+            length=total, label="detecting", show_pos=True, file=sys.stderr, hidden=self._hidden
         )
-        self._task = self._progress.add_task("", total=total)
         self._started = time.monotonic()
 
     def __enter__(self) -> _Report:
-        self._progress.start()
+        self._bar.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._bar.render_finish()
 
     def success(self, detections: Detections) -> None:
         """Count one image that was finished."""
         self.done += 1
         self._classes.update(detections.names)
-        self._progress.advance(self._task)
+        self._bar.update(1)
 
     def failure(self, reason: str) -> None:
         """Count and print one source that failed."""
         self.failed += 1
-        self._progress.advance(self._task)
-        self._console.print(
-            f"tridet: error: {reason}", markup=False, highlight=False, soft_wrap=True
-        )
+        self._bar.update(1)
+        clear = "" if self._hidden else _CLEAR_LINE  # the bar is drawn anew below
+        click.echo(f"{clear}tridet: error: {reason}", err=True)
 
     def summary(self) -> None:
         """Print the table of counts."""
         if self._quiet:
             return
         elapsed_s = time.monotonic() - self._started
-        table = Table(show_header=False, box=None, pad_edge=False)
-        table.add_column(style="bold")
-        table.add_column(justify="right")
-        table.add_row("images", str(self.done))
+        rows = [("images", str(self.done))]
         if self.failed:
-            table.add_row("failed", str(self.failed), style="red")
-        table.add_row("detections", str(self._classes.total()))
-        for name, count in self._classes.most_common():
-            table.add_row(f"  {name}", str(count), style="default")
-        table.add_row("time", f"{elapsed_s:.2f} s")
-        table.add_row("speed", f"{self.done / elapsed_s:.1f} images/s")
-        self._console.print(table)
+            rows.append(("failed", str(self.failed)))
+        rows.append(("detections", str(self._classes.total())))
+        rows += [(f"  {name}", str(count)) for name, count in self._classes.most_common()]
+        rows.append(("time", f"{elapsed_s:.2f} s"))
+        rows.append(("speed", f"{self.done / elapsed_s:.1f} images/s"))
+        click.echo(in_columns(rows), err=True)
 
 
 def _encode(pixels: UInt8Array, suffix: str) -> bytes:

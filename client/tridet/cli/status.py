@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import click
 import numpy as np
-from rich.table import Table
 
-from tridet.cli.console import stdout_console
+from tridet.cli.columns import in_columns
 from tridet.cli.options import ServerOptions
 from tridet.detector import Detector
 from tridet.exceptions import Overloaded, TridetError
@@ -57,22 +57,15 @@ def _answer_of(server: ServerOptions, name: str) -> Answer:
 
 def print_status(status: ServerStatus, url: str, answers: Sequence[Answer]) -> None:
     """Print the server's health and a table of its models, an ensemble's steps among them."""
-    console = stdout_console()
     health = "ready" if status.ready else "live, but not ready"
-    console.print(f"{status.name} {status.version} at {url}: {health}", markup=False)
-    table = Table(box=None, pad_edge=False)
-    for title in _HEADER:
-        table.add_column(title, justify="left" if title in ("model", "state") else "right")
-    for title in _TIMES:
-        table.add_column(title, justify="right")
-    for model in status.models:
-        table.add_row(*_row(model))
-    console.print(table)
+    click.echo(f"{status.name} {status.version} at {url}: {health}")
+    rows = [[*_HEADER, *_TIMES], *(_row(model) for model in status.models)]
+    click.echo(in_columns(rows, left=(0, 2)))
     for answer in answers:
-        style = None if answer.healthy else "red"
-        console.print(f"{answer.detector} {answer.text}", markup=False, style=style)
+        line = f"{answer.detector} {answer.text}"
+        click.echo(line if answer.healthy else click.style(line, fg="red"))
     for name, members in status.groups.items():
-        console.print(f"{name}: {' + '.join(members)}", markup=False)
+        click.echo(f"{name}: {' + '.join(members)}")
 
 
 def _row(model: ModelStatus) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tridet.cli.options import ServerOptions, detector_options, server_options
+from tridet.extras import require
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
@@ -118,6 +119,7 @@ def stream(server: ServerOptions, **options: Any) -> None:
     """
     import cv2
 
+    require("stream", "av", "rich")
     from tridet.cli.stream_prepare import prepare, request_from
 
     cv2.setNumThreads(1)  # every source has threads of its own; OpenCV's would spin beside them

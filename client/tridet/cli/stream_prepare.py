@@ -15,7 +15,6 @@ from tridet.cli.stream_display import Display
 from tridet.cli.stream_run import Run, StatsFile
 from tridet.cli.stream_sinks import Context, Outputs, check_installed, open_outputs
 from tridet.detector import Detector
-from tridet.extras import require
 from tridet.streaming.assembly import StreamOptions, analysis_from, pipeline_of, sources_from
 from tridet.streaming.config import load_config
 from tridet.streaming.limits import Limits
@@ -73,7 +72,6 @@ def prepare(request: Request) -> Run:
     Raises:
         UsageError, TridetError, OSError: an option is not acceptable, or the server cannot be used.
     """
-    require("stream", "av")
     check_installed(request.outputs)
     options, server = request.options, request.server
     sources = _sources(request)
