@@ -152,7 +152,8 @@ def test_labels_are_those_of_ultralytics(
     if not errors:
         assert same(as_xywh(ours), rows), (as_xywh(ours), rows)
     elif flat:
-        assert any(row[3] == 0 or row[4] == 0 for row in rows)
+        # Or of a side that is nothing beside its corners, in float32.
+        assert any(min(row[3:5]) < 1e-6 for row in rows)
 
 
 def written(folder: Path, **settings: Any) -> Path:
