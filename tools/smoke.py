@@ -3,6 +3,8 @@
 `make smoke PYTHON=python3.13` runs it in a fresh environment. Prints a line per step.
 """
 
+import program
+
 import json
 import platform
 import subprocess
@@ -12,9 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import av
+import click
 import cv2
 import numpy as np
-from local_triton import LocalServer
+from local_triton import LocalServer, ServeError
 from tridet.transports import TRANSPORTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,8 +27,9 @@ BOXES = 38  # of the six sample boards, on every transport
 FRAMES = 30
 
 
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Run every step; the first that goes wrong ends it."""
+    """Serve, detect and stream with this interpreter; the first step that goes wrong ends it."""
     packages = ("numpy", "opencv-python-headless", "onnxruntime", "grpcio", "av")
     found = ", ".join(f"{name} {version(name)}" for name in packages)
     print(f"Python {platform.python_version()}, {found}")
@@ -75,4 +79,4 @@ def write_video(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "smoke", ServeError)

@@ -11,6 +11,11 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an installed package
+
+import program
 
 import click
 
@@ -18,7 +23,7 @@ CASES = ("import grpc, cv2, numpy", "import tridet")
 _TIMED = "import time; begun = time.perf_counter(); {}; print(time.perf_counter() - begun)"
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--python", default=sys.executable, help="The interpreter; by default this one.")
 @click.option("--runs", type=click.IntRange(min=1), default=21, show_default=True)
 def main(python: str, runs: int) -> None:
@@ -43,4 +48,4 @@ def main(python: str, runs: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "import_time")
