@@ -57,8 +57,8 @@ class OverloadedError(Exception):
 class _Flow(NamedTuple):
     """How frames have been leaving the server."""
 
-    spans: Int64Array
-    """int64 [n, 3]: when each came, when it left (ns), how many frames it was; oldest first."""
+    rate: float | None
+    """Frames a second, over the time in which there was work; None where none has left yet."""
     surprise_s: float
     """By how much the slowest of them exceeded what was expected at the door."""
     lost_before: int
@@ -96,7 +96,7 @@ class Admission:
         self._place_bits = (places - 1).bit_length()
         self._row: int | None = None
         self._count = 0
-        self._flow = _Flow(self._left[0, :0, :3], 0.0, 0)
+        self._flow = _Flow(None, 0.0, 0)
         self._flow_at = -_REFRESH_NS
 
     def admit(self, frames: int, timeout_s: float | None = None) -> int:
@@ -114,22 +114,19 @@ class Admission:
         now = time.monotonic_ns()
         if now - self._flow_at >= _REFRESH_NS:
             self._flow, self._flow_at = self._recent_flow(now), now
-        end = np.count_nonzero(self._owners) * self._capacity
-        came = self._came[:end]
-        waiting = (self._tickets[:end] != _FREE) & (came > self._flow.lost_before)
-        under_way = int(self._frames[:end] @ waiting)
+        flow = self._flow
+        waiting = self._waiting(flow.lost_before)
+        under_way = int(self._frames[: len(waiting)] @ waiting)
         if under_way + frames > self._capacity:
             raise OverloadedError(
                 f"overloaded: expected at most {self._capacity} frames under way, "
                 f"got {under_way} and {frames} more"
             )
         expected_s = 0.0
-        if under_way and len(self._flow.spans):
-            since = int(came[waiting].min(initial=now))
-            rate = _rate(self._flow.spans, since, now)
-            expected_s = _CAUTION * (under_way + frames) / rate
+        if under_way and flow.rate is not None:
+            expected_s = _CAUTION * (under_way + frames) / flow.rate
             # Of detectors of very different speed, the slowest shall not close the door for all.
-            margin_s = min(self._flow.surprise_s, limit_s / 2)
+            margin_s = min(flow.surprise_s, limit_s / 2)
             if expected_s + margin_s > limit_s:
                 raise OverloadedError(
                     f"overloaded: expected to take at most {limit_s:g} s, "
@@ -180,21 +177,30 @@ class Admission:
                 f"took {(now - came) / 1e9:.2f} s"
             )
 
+    def _waiting(self, lost_before: int) -> npt.NDArray[np.bool_]:
+        """Say of each place in use whether its frames are under way; of the others nothing."""
+        end = np.count_nonzero(self._owners) * self._capacity
+        waiting: npt.NDArray[np.bool_] = self._came[:end] > lost_before
+        waiting &= self._tickets[:end] != _FREE
+        return waiting
+
     def _recent_flow(self, now: int) -> _Flow:
-        spans = self._left[: np.count_nonzero(self._owners)].reshape(-1, _LEFT_WORDS)
-        spans = spans[
-            spans[:, 1] > spans[:, 0]
-        ]  # the others hold nothing yet, or are being written
-        if not len(spans):
-            return _Flow(spans[:, :3], 0.0, now - int(2e9 * self._max_wait_s))
-        spans = spans[np.argsort(spans[:, 1])[-_RECENT:]]
-        took = spans[:, 1] - spans[:, 0]
-        window = max(_WINDOW_NS, 2 * int(took[-1]))
-        spans, took = (array[spans[:, 1] >= spans[-1, 1] - window] for array in (spans, took))
+        left = self._left[: np.count_nonzero(self._owners)].reshape(-1, _LEFT_WORDS)
+        # The others hold nothing yet, or are being written.
+        left = left[left[:, 1] > left[:, 0]]
+        if not len(left):
+            return _Flow(None, 0.0, now - int(2e9 * self._max_wait_s))
+        left = left[np.argsort(left[:, 1])[-_RECENT:]]
+        window = max(_WINDOW_NS, 2 * int(left[-1, 1] - left[-1, 0]))
+        left = left[left[:, 1] >= left[-1, 1] - window]
+        took = left[:, 1] - left[:, 0]
         longest, shortest = int(took.max()), int(took.min())
-        overtaken = int(spans[:, 0].max()) - (longest - shortest)
-        surprise_s = max(0, int(spans[:, 3].max())) / 1e9
-        return _Flow(spans[:, :3], surprise_s, max(overtaken, now - 2 * longest) - _SLACK_NS)
+        overtaken = int(left[:, 0].max()) - (longest - shortest)
+        lost_before = max(overtaken, now - 2 * longest) - _SLACK_NS
+        waiting = self._waiting(lost_before)
+        since = int(self._came[: len(waiting)][waiting].min(initial=now))
+        surprise_s = max(0, int(left[:, 3].max())) / 1e9
+        return _Flow(_rate(left[:, :3], since, now), surprise_s, lost_before)
 
     def _claim_row(self) -> int:
         """Take the first row that has no owner any more.
