@@ -150,13 +150,14 @@ def test_all_lost_at_once_close_the_door_for_a_moment_only(tmp_path: Path, clock
     assert door.admit(4)
 
 
-def test_where_none_ever_left_a_lost_frame_takes_two_limits(tmp_path: Path, clock: Clock) -> None:
+def test_where_none_ever_left_all_may_be_lost(tmp_path: Path, clock: Clock) -> None:
+    """As after a start, when somebody calls the preprocess step by hand."""
     door = Admission(2, 10, tmp_path)
     door.admit(2)
-    clock.go_on(19)
+    clock.go_on(2.9)
     with pytest.raises(OverloadedError):
         door.admit(1)
-    clock.go_on(2)
+    clock.go_on(0.2)
     assert door.admit(2)
 
 

@@ -49,6 +49,7 @@ _PIXELS = np.random.default_rng(0).integers(0, 255, (90, 160, 3), np.uint8)
 _PATIENCE_S = 60.0
 _DAMAGED = 2000
 _CANCELLED = 300
+_BY_HAND = 1000
 
 Said = tuple[str, float | None]
 """What came of an attack, and after how many seconds the server detected again."""
@@ -252,6 +253,39 @@ def strangers(target: Target) -> Said:
     return f"{refused} of {total} refused", target.recovery_s(time.monotonic())
 
 
+def inner_steps(target: Target) -> Said:
+    """The steps behind the ensemble, called by hand: tickets taken for nothing, and made up."""
+    outcomes = Counter[str]()
+    chance = np.random.default_rng(0)
+    arrays = {
+        "boxes": np.zeros((1, 1, 4), np.float32),
+        "scores": np.zeros((1, 1), np.float32),
+        "class_ids": np.zeros((1, 1), np.int32),
+        "letterbox": np.ones((1, 6), np.float32),
+    }
+    with target.stub() as stub:
+        for _ in range(_BY_HAND):
+            taken = _request("preprocess_640", {"IMAGE": _PIXELS[None]})
+            ticket = chance.integers(0, 2**62, (1, 1), np.int64)
+            given = _request("nms", {**arrays, "admission": ticket})
+            for step, request in (("taken", taken), ("counted out", given)):
+                with contextlib.suppress(grpc.RpcError):
+                    stub.ModelInfer(request, timeout=10)
+                    outcomes[step] += 1
+    said = f"{outcomes['taken']} tickets taken, {outcomes['counted out']} made up and counted out"
+    return said, target.recovery_s(time.monotonic())
+
+
+def _request(model: str, arrays: dict[str, np.ndarray]) -> Any:
+    types = {"uint8": "UINT8", "float32": "FP32", "int32": "INT32", "int64": "INT64"}
+    request = service_pb2.ModelInferRequest(model_name=model)
+    for name, array in arrays.items():
+        tensor = request.inputs.add(name=name, datatype=types[array.dtype.name])
+        tensor.shape.extend(array.shape)
+        request.raw_input_contents.append(array.tobytes())
+    return request
+
+
 def forks(target: Target) -> Said:
     """One detector, used by the process that made it and by its forks at the same time."""
     with Detector(target.server.grpc_url, NAME) as detector:
@@ -283,6 +317,7 @@ def attacks(images: int) -> dict[str, Callable[[Target], Said]]:
         f"a folder of {images:,} images, the server killed": folder_through_a_crash(images),
         f"{_DAMAGED:,} damaged image files": damaged_files,
         f"{_CANCELLED} requests cancelled at random": cancelled_requests,
+        f"{_BY_HAND} calls of each inner step": inner_steps,
         "management without the key": strangers,
         "a detector shared with 4 forks": forks,
     }

@@ -43,6 +43,8 @@ _REFRESH_NS = 5_000_000
 second."""
 _SLACK_NS = 500_000_000
 """How much longer than all others a frame may take before it is given up as lost."""
+_UNKNOWN_NS = 3_000_000_000
+"""How long a frame counts as under way while none has left yet: all may be lost."""
 _CAUTION = 1.05
 """How much slower than lately the server is taken to be: a late frame is work for nothing."""
 _FRAME_WORDS, _LEFT_WORDS = 5, 4
@@ -189,7 +191,7 @@ class Admission:
         # The others hold nothing yet, or are being written.
         left = left[left[:, 1] > left[:, 0]]
         if not len(left):
-            return _Flow(None, 0.0, now - int(2e9 * self._max_wait_s))
+            return _Flow(None, 0.0, now - _UNKNOWN_NS)
         left = left[np.argsort(left[:, 1])[-_RECENT:]]
         window = max(_WINDOW_NS, 2 * int(left[-1, 1] - left[-1, 0]))
         left = left[left[:, 1] >= left[-1, 1] - window]
