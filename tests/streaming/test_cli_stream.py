@@ -119,6 +119,15 @@ def test_a_source_that_fails_ends_with_1_and_the_others_are_finished(fake, video
     assert len(records(lines)) == FRAMES
 
 
+def test_a_file_of_which_nothing_can_be_decoded_ends_with_1(fake, tmp_path):
+    garbage = tmp_path / "garbage.jpg"
+    garbage.write_bytes(bytes(range(256)) * 20)
+    code, _, err = run_cli("stream", garbage, "-q", "--url", fake.url)
+    assert code == 1
+    (line,) = err.splitlines()
+    assert line.startswith("tridet: error: ") and "garbage.jpg: " in line
+
+
 def test_an_output_that_fails_ends_with_1_and_the_others_are_finished(fake, video, tmp_path):
     lines = tmp_path / "out.jsonl"
     (tmp_path / "out" / "belt.mp4").mkdir(parents=True)  # in the place of the file

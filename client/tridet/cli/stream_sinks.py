@@ -9,13 +9,14 @@ from pathlib import Path
 import click
 
 from tridet.extras import require
+from tridet.streaming.pacing import Pacer
 from tridet.streaming.sinks.actions import Action, Command, Webhook
 from tridet.streaming.sinks.base import SinkThread
 from tridet.streaming.sinks.hook import HookSink
 from tridet.streaming.sinks.jsonl import jsonl_sink
 from tridet.streaming.sinks.mp4 import Mp4Sink, mp4_targets
 from tridet.streaming.sinks.picture import Draw, SharedDraw
-from tridet.streaming.sinks.publish import Pacer, PublishSink, publish_targets
+from tridet.streaming.sinks.publish import LONGEST_PAUSE_S, PublishSink, publish_targets
 from tridet.streaming.sinks.rules import Rule, check_rules, parse_rule
 from tridet.streaming.sources import Source
 from tridet.streaming.stats import Snapshot
@@ -101,7 +102,7 @@ def open_outputs(outputs: Outputs, context: Context) -> Opened:
     if outputs.publish is not None:
         urls = publish_targets(outputs.publish, [source.name for source in context.sources])
         for source in context.sources:
-            pacer = None if source.live else Pacer()
+            pacer = None if source.live else Pacer(LONGEST_PAUSE_S)
             sink = PublishSink(urls[source.name], draw, warn=context.warn, pacer=pacer)
             opened.sinks.append(SinkThread(sink, sources=[source.name]))
     if outputs.save is not None:

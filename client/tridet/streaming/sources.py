@@ -63,6 +63,16 @@ class Source:
         return _DEVICE.fullmatch(self.location) is not None
 
     @property
+    def is_file(self) -> bool:
+        """Whether it is a file of this machine, or a pipe; it may be live nevertheless."""
+        return self.scheme is None and not self.is_device
+
+    @property
+    def paced(self) -> bool:
+        """Whether it has to be held back: it is read faster than it plays, and drops frames."""
+        return self.policy == "latest" and (self.is_file or not self.live)
+
+    @property
     def scheme(self) -> str | None:
         """Of its URL, lower case; None for files and devices."""
         found = _URL.match(self.location)
