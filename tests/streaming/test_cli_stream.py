@@ -15,6 +15,7 @@ import av
 import pytest
 from fake_triton import FakeTriton, run_cli
 from stream_parts import wait_until, write_video
+from stream_webhook import receiving
 
 MAIN = [sys.executable, "-c", "from tridet.cli.main import main; main()"]
 FRAMES = 40
@@ -108,6 +109,14 @@ def test_an_alert_runs_its_command(fake, video, tmp_path):
     assert json.loads(alerts.read_text())["alert"]["rule"] == "any for 200ms every 60s"
 
 
+def test_secrets_need_not_be_on_the_command_line(fake, video, monkeypatch):
+    with receiving() as server:
+        monkeypatch.setenv("HOOK", server.url)
+        options = ["--alert", "any", "--webhook", "${HOOK}", "-q", "--url", fake.url]
+        assert run_cli("stream", video, *options) == (0, "", "")
+    assert server.posts[0][0] == "/services/T0/s3cret?x=1"
+
+
 def test_a_source_that_fails_ends_with_1_and_the_others_are_finished(fake, video, tmp_path):
     lines = tmp_path / "out.jsonl"
     code, _, err = run_cli(
@@ -172,6 +181,12 @@ def test_without_a_server_nothing_is_written(video, tmp_path):
         ),
         (["rtsp://u:s3cr3t@x", "--policy", "new"], 2, "--policy"),
         (["gopher://u:s3cr3t@x"], 1, "unknown scheme"),
+        (
+            ["x.mp4", "--alert", "any", "--webhook", "http://h/s3cr3t/${NOT_SET}"],
+            1,
+            "--webhook: expected the environment variable NOT_SET, it is not set",
+        ),
+        (["x.mp4", "--publish", "rtsp://u:s3cr3t@${NOT_SET}/x"], 1, "variable NOT_SET"),
     ],
 )
 def test_errors_are_one_line_without_a_password(fake, arguments, code, text):

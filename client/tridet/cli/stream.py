@@ -73,7 +73,8 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--publish",
     metavar="URL",
-    help="Send annotated video to an RTSP or RTMP server; {name} stands for the source.",
+    help="Send annotated video to an RTSP or RTMP server; {name} stands for the source. ${NAME} "
+    "stands for an environment variable, here and in SOURCE and --webhook.",
 )
 @click.option(
     "--alert",

@@ -18,7 +18,7 @@ from tridet.streaming.sinks.mp4 import Mp4Sink, mp4_targets
 from tridet.streaming.sinks.picture import Draw, SharedDraw
 from tridet.streaming.sinks.publish import LONGEST_PAUSE_S, PublishSink, publish_targets
 from tridet.streaming.sinks.rules import Rule, check_rules, parse_rule
-from tridet.streaming.sources import Source
+from tridet.streaming.sources import Source, expanded
 from tridet.streaming.stats import Snapshot
 
 
@@ -100,7 +100,9 @@ def open_outputs(outputs: Outputs, context: Context) -> Opened:
     if rules:
         opened.sinks.append(SinkThread(_hook(outputs, rules, context)))
     if outputs.publish is not None:
-        urls = publish_targets(outputs.publish, [source.name for source in context.sources])
+        urls = publish_targets(
+            expanded(outputs.publish), [source.name for source in context.sources]
+        )
         for source in context.sources:
             pacer = None if source.live else Pacer(LONGEST_PAUSE_S)
             sink = PublishSink(urls[source.name], draw, warn=context.warn, pacer=pacer)
@@ -130,7 +132,7 @@ def _rules(outputs: Outputs, context: Context) -> list[Rule]:
 def _hook(outputs: Outputs, rules: list[Rule], context: Context) -> HookSink:
     actions: list[Action] = []
     if outputs.webhook is not None:
-        actions.append(Webhook(outputs.webhook))
+        actions.append(Webhook(expanded(outputs.webhook, "--webhook")))
     if outputs.command is not None:
         actions.append(Command(outputs.command))
     return HookSink(rules, actions, context.warn)

@@ -166,7 +166,7 @@ def _place(location: str | int) -> str:
     """Return the location as FFmpeg opens it."""
     if isinstance(location, bool) or not isinstance(location, (str, int)) or location == "":
         raise InvalidInput(f"location: expected a path, a URL or a number, got {location!r}")
-    place = _expanded(str(location))
+    place = expanded(str(location))
     if (device := _DEVICE.fullmatch(place)) is not None:
         return f"/dev/video{device['index']}"
     url = _URL.match(place)
@@ -183,7 +183,18 @@ def _place(location: str | int) -> str:
     return place
 
 
-def _expanded(location: str) -> str:
+def expanded(location: str, shown: str | None = None) -> str:
+    """Return the location with the values of environment variables in the place of ``${NAME}``.
+
+    In the user and password of a URL a value is percent-encoded.
+
+    Args:
+        location: a path or a URL.
+        shown: what an error calls it; by default the location without credentials.
+
+    Raises:
+        InvalidInput: a variable is not set.
+    """
     url = _URL.match(location)
     authority = re.split(r"[/?#]", url["rest"], maxsplit=1)[0] if url else ""
     credentials_end = url.start("rest") + authority.rfind("@") if url else -1
@@ -192,7 +203,7 @@ def _expanded(location: str) -> str:
         value = os.environ.get(variable["name"])
         if value is None:
             raise InvalidInput(
-                f"{redact(location)}: expected the environment variable {variable['name']}, "
+                f"{shown or redact(location)}: expected the environment variable {variable['name']}, "
                 "it is not set"
             )
         return quote(value, safe="") if variable.end() <= credentials_end else value
