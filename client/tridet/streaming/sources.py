@@ -202,9 +202,9 @@ def expanded(location: str, shown: str | None = None) -> str:
     def value_of(variable: re.Match[str]) -> str:
         value = os.environ.get(variable["name"])
         if value is None:
+            place = shown or redact(location)
             raise InvalidInput(
-                f"{shown or redact(location)}: expected the environment variable {variable['name']}, "
-                "it is not set"
+                f"{place}: expected the environment variable {variable['name']}, it is not set"
             )
         return quote(value, safe="") if variable.end() <= credentials_end else value
 
