@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 import click
 
+from tridet.cli.printable import printable
+
 _INTERRUPTED = 130
 
 
@@ -47,5 +49,5 @@ def run(
 
 
 def _fail(name: str, message: str, code: int = 1) -> int:
-    click.echo(f"{name}: error: {message}", err=True)
+    click.echo(f"{name}: error: {printable(message)}", err=True)
     return code

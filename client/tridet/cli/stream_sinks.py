@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
+from tridet.exceptions import InvalidInput
 from tridet.extras import require
 from tridet.streaming.pacing import Pacer
 from tridet.streaming.sinks.actions import Action, Command, Webhook
@@ -112,8 +113,21 @@ def open_outputs(outputs: Outputs, context: Context) -> Opened:
         for name, path in targets.items():
             opened.sinks.append(SinkThread(Mp4Sink(path, draw), sources=[name]))
     if outputs.jsonl is not None:
+        refuse_source("--jsonl", Path(outputs.jsonl), context.sources)
         opened.sinks.append(SinkThread(jsonl_sink(outputs.jsonl)))
     return opened
+
+
+def refuse_source(option: str, path: Path, sources: Iterable[Source]) -> None:
+    """Refuse an output that would empty what is to be read.
+
+    Raises:
+        InvalidInput: ``path`` is one of the sources.
+    """
+    for source in sources:
+        place = Path(source.location)
+        if source.is_file and path.exists() and place.exists() and path.samefile(place):
+            raise InvalidInput(f"{option}: {path} is a source itself; choose another name")
 
 
 def _rules(outputs: Outputs, context: Context) -> list[Rule]:
