@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
+from tridet import ctrl_c
 from tridet.cli.printable import printable
 
 _INTERRUPTED = 130
@@ -27,6 +28,7 @@ def run(
         expected: the errors that it raises on purpose.
         **settings: of ``click.Command.main``.
     """
+    ctrl_c.raise_again()
     try:
         code = cli.main(prog_name=name, standalone_mode=False, **settings)
     except click.UsageError as error:
@@ -45,6 +47,7 @@ def run(
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         code = _fail(name, f"{place}{error.strerror or error}")
+    ctrl_c.leave_at_once()
     sys.exit(code)
 
 
