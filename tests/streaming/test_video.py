@@ -237,6 +237,20 @@ def test_pictures_come_in_the_order_in_which_they_are_shown_each_at_its_time(
     assert watched.stats.snapshot().clock == ("stream" if has_times else "frame rate")
 
 
+def test_a_damaged_frame_of_a_file_without_times_took_its_time_nevertheless(tmp_path):
+    path = encoded(tmp_path / "raw.h264", STEADY, format="h264", bf="0", g="1")
+    content = bytearray(path.read_bytes())
+    for place in (0.3, 0.31, 0.6):
+        start = round(place * len(content))
+        content[start : start + 300] = np.random.default_rng(3).bytes(300)
+    path.write_bytes(content)
+    numbers, times, watched = frames_of(path)
+    snapshot = watched.stats.snapshot()
+    assert snapshot.drops["corrupt"] > 0
+    assert numbers[-1] == 49
+    assert times[-1] == pytest.approx(0.04 * (snapshot.frames_in - 1))
+
+
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_pauses_of_any_length_are_in_the_times(tmp_path, suffix):
     pts = [0.0, 0.04, 0.5, 0.52, 3.0, 9.0, 7200.0, 7200.04]

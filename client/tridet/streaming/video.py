@@ -131,6 +131,8 @@ class Video:
                 captured_at, captured_s = time.time(), time.monotonic()
                 for image in self._decoded(packet):
                     if image is None:
+                        if self._format_has("no_timestamps"):
+                            clock.at(None, None, captured_s)  # it took its time nevertheless
                         yield None
                     else:
                         last_s = captured_s
