@@ -237,6 +237,18 @@ def test_pictures_come_in_the_order_in_which_they_are_shown_each_at_its_time(
     assert watched.stats.snapshot().clock == ("stream" if has_times else "frame rate")
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video", "mpeg4"])
+def test_the_pictures_of_a_live_broadcast_come_in_the_order_in_which_they_are_shown(
+    tmp_path, codec
+):
+    path = encoded(tmp_path / "b.ts", STEADY, codec=codec, bf="2", ticks=25)
+    with Watched(str(path), live=True, policy="all") as watched:
+        taken = watched.take(50)
+    assert [read_counter(decoded.frame().pixels) for decoded in taken] == list(range(50))
+    times = [decoded.pts_s - taken[0].pts_s for decoded in taken]
+    assert times == pytest.approx(STEADY, abs=2e-3)
+
+
 def test_a_damaged_frame_of_a_file_without_times_took_its_time_nevertheless(tmp_path):
     path = encoded(tmp_path / "raw.h264", STEADY, format="h264", bf="0", g="1")
     content = bytearray(path.read_bytes())

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+# Others take it for a promise of no B-frames, and give those of a broadcast in decoding order.
+_LOW_DELAY_CODECS = ("h264", "hevc")
 _COMMON_RATE = 25  # FFmpeg's own guess where there is nothing to go by
 # Above this, a frame rate is a mistake of whoever wrote it: the ticks of its clock, for instance.
 _HIGHEST_RATE = 1000
@@ -107,7 +109,8 @@ class Video:
             # Frame threads would each hold a frame back; many cameras fill the cores anyway.
             codec.thread_type = "NONE"
             codec.thread_count = 1
-            codec.flags |= Flags.low_delay
+            if codec.name in _LOW_DELAY_CODECS:
+                codec.flags |= Flags.low_delay
         else:
             codec.thread_type = "AUTO"
 
