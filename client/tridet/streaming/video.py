@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Others take it for a promise of no B-frames, and give those of a broadcast in decoding order.
 _LOW_DELAY_CODECS = ("h264", "hevc")
+# Of libavformat's formats: FFmpeg makes their times up; their times may begin anew.
+_NO_TIMESTAMPS, _TS_DISCONT = 0x80, 0x200
 _COMMON_RATE = 25  # FFmpeg's own guess where there is nothing to go by
 # Above this, a frame rate is a mistake of whoever wrote it: the ticks of its clock, for instance.
 _HIGHEST_RATE = 1000
@@ -134,7 +136,7 @@ class Video:
                 captured_at, captured_s = time.time(), time.monotonic()
                 for image in self._decoded(packet):
                     if image is None:
-                        if self._format_has("no_timestamps"):
+                        if self._format_has(_NO_TIMESTAMPS):
                             clock.at(None, None, captured_s)  # it took its time nevertheless
                         yield None
                     else:
@@ -158,22 +160,20 @@ class Video:
         rate = self._stream.guessed_rate or self._stream.average_rate
         if rate is None or not 0 < rate <= _HIGHEST_RATE:
             rate = Fraction(_COMMON_RATE)
-        may_jump = self._format_has("ts_discont")
+        may_jump = self._format_has(_TS_DISCONT)
         return Timing(float(1 / rate), _DISCONTINUITY_S if may_jump else _ERROR_S)
 
     def _times(self, image: av.VideoFrame) -> tuple[float | None, float | None]:
         """Return the presentation and the decoding time, in seconds, if the source has them."""
-        if self._format_has("no_timestamps"):
+        if self._format_has(_NO_TIMESTAMPS):
             return None, None  # FFmpeg counts up at a rate that it has made up
         base, dts = image.time_base, image.dts
         dts_s = None if base is None or dts is None else float(base * dts)
         # An AVI numbers its frames in the order of decoding, and knows no other.
         return None if self._container.format.name == "avi" else image.time, dts_s
 
-    def _format_has(self, flag: str) -> bool:
-        from av.format import Flags
-
-        return Flags[flag] in Flags(self._container.format.flags)
+    def _format_has(self, flag: int) -> bool:
+        return bool(self._container.format.flags & flag)
 
     def _decoded(self, packet: av.Packet[Any]) -> Iterator[av.VideoFrame | None]:
         import av
