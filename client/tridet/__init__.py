@@ -5,6 +5,8 @@
 ...     detections = detector("board.jpg")
 """
 
+from tridet import ctrl_c as _ctrl_c  # noqa: F401  # isort: skip -- before what takes long
+
 import importlib as _importlib
 import typing as _typing
 

@@ -19,6 +19,7 @@ _KEEPALIVE_TIMEOUT_S = 10.0
 _RESTRICTED_METHODS = (
     "RepositoryIndex",
     "SystemSharedMemoryRegister",
+    "SystemSharedMemoryStatus",
     "SystemSharedMemoryUnregister",
 )
 

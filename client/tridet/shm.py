@@ -7,6 +7,7 @@ import os
 import threading
 import uuid
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from multiprocessing.shared_memory import SharedMemory
 
 _CONTROL_TIMEOUT_S = 2.0
+_KIND = "tridet-"
 
 
 class Region:
@@ -76,10 +78,11 @@ class RegionPool:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._prefix = f"tridet-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._prefix = f"{_KIND}{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._free: list[Region] = []
+        self._has_tidied = False
 
     def lease(self, nbytes: int) -> Flow[Region]:
         """Take a registered block of at least ``nbytes`` out of the pool."""
@@ -95,6 +98,9 @@ class RegionPool:
         except BaseException:
             region.unlink()
             raise
+        if not self._has_tidied:
+            self._has_tidied = True
+            yield from self._tidy()
         return region
 
     def release(self, region: Region) -> None:
@@ -126,6 +132,27 @@ class RegionPool:
                 f"({reason_of(error)}): transport shm needs it on this machine, and in a container "
                 "--ipc=host; use transport fit otherwise"
             ) from error
+
+    def _tidy(self) -> Flow[None]:
+        """Unregister the blocks of clients that were killed: the server has them mapped still.
+
+        Now that it has opened one of ours, it is known to see the blocks that are seen here.
+        """
+        try:
+            known = yield Call(
+                "SystemSharedMemoryStatus",
+                protocol.SystemSharedMemoryStatusRequest(),
+                _CONTROL_TIMEOUT_S,
+            )
+            for name, status in known.regions.items():
+                ours = name.startswith(_KIND) and status.key == f"/{name}"
+                # A client's block is gone as soon as its process is, and before that only once it
+                # has been unregistered.
+                if ours and not Path("/dev/shm", name).exists():
+                    request = protocol.SystemSharedMemoryUnregisterRequest(name=name)
+                    yield Call("SystemSharedMemoryUnregister", request, _CONTROL_TIMEOUT_S)
+        except grpc.RpcError:
+            pass  # another client has been faster, or the server has other troubles
 
     def close(self) -> Flow[None]:
         """Unregister and unlink every block that is in the pool."""

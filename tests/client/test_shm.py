@@ -43,6 +43,26 @@ def test_a_process_that_never_closes_its_detector(end):
             time.sleep(0.01)
 
 
+def test_what_a_killed_client_left_registered_is_taken_away_by_the_next():
+    with FakeTriton() as fake, Detector(fake.url, "pcb", transport="shm") as alive:
+        alive(IMAGE)
+        (kept,) = fake.regions
+        for _ in range(2):
+            command = [sys.executable, "-c", SCRIPT, fake.url, "hang"]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE)
+            assert process.stdout.readline() == b"detected\n"
+            assert len(fake.regions) == 2
+            process.kill()
+            process.communicate(timeout=60)
+            while blocks_of(process.pid):
+                time.sleep(0.01)
+        with Detector(fake.url, "pcb", transport="shm") as another:
+            another(IMAGE)
+            assert len(fake.regions) == 2
+        assert list(fake.regions) == [kept]
+        assert len(alive(IMAGE)) == 2
+
+
 def test_a_server_elsewhere_has_no_shared_memory(fake):
     fake.shares_memory = False
     error = failure(fake, transport="shm")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tridet import Detections, InvalidInput, MissingExtra
 from tridet.streaming.analysis import Analysis
+from tridet.streaming.clock import FrameClock, Timing
 from tridet.streaming.frames import Frame, StreamResult
 from tridet.streaming.zones import Areas, parse_line, parse_zone
 
@@ -22,7 +23,7 @@ LABELS = ("short", "spur")
 def frame(index, *, source="cam", pts_s=None, at_s=None, size=SIZE):
     at_s = index / 25 if at_s is None else at_s
     pixels = np.full((size[1], size[0], 3), 40, np.uint8)
-    return Frame(source, index, pts_s, 1e9 + at_s, at_s, pixels)
+    return Frame(source, index, at_s if pts_s is None else pts_s, 1e9 + at_s, at_s, pixels)
 
 
 def found(*centres, classes=None, size=SIZE, half=20):
@@ -98,11 +99,13 @@ def test_dropped_frames_are_time_that_went_by():
 
 @pytest.mark.parametrize(("gone_s", "tracks"), [(0.04, 1), (5, 2)])
 def test_a_camera_whose_clock_starts_again_is_tracked_on_unless_it_was_long_away(gone_s, tracks):
-    analysis, ids = Analysis(tracking=True), set()
+    analysis, clock, ids = Analysis(tracking=True), FrameClock(), set()
+    clock.begin(Timing(None, 10.0))
     for i in range(30):
         back = i >= 15
         at_s = i / 25 + back * gone_s
-        shot = frame(i, pts_s=i / 25 if back else 1000 + i / 25, at_s=at_s)
+        pts_s = clock.at(i / 25 if back else 1000 + i / 25, None, at_s)
+        shot = frame(i, pts_s=pts_s, at_s=at_s)
         detections, _, _ = analysis.update("cam", shot, found((100 + 4 * i, 100)))
         ids |= set(detections.track_ids.tolist()) - {-1}
     assert len(ids) == tracks

@@ -87,8 +87,8 @@ def test_retries_count_in_a_row():
 
 def test_an_error_that_nobody_expected_reaches_the_caller():
     class Broken(StubVideo):
-        def frames(self, first_index):
-            yield from super().frames(first_index)
+        def frames(self, first_index, clock):
+            yield from super().frames(first_index, clock)
             raise ZeroDivisionError("at rtsp://user:secret@host/cam\nhere")
 
     capture, stats, _ = attempts([Broken(1)])

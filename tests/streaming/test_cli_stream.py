@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import av
 import pytest
 from fake_triton import FakeTriton, run_cli
 from stream_parts import wait_until, write_video
+from stream_webhook import receiving
 
 MAIN = [sys.executable, "-c", "from tridet.cli.main import main; main()"]
 FRAMES = 40
@@ -108,6 +110,14 @@ def test_an_alert_runs_its_command(fake, video, tmp_path):
     assert json.loads(alerts.read_text())["alert"]["rule"] == "any for 200ms every 60s"
 
 
+def test_secrets_need_not_be_on_the_command_line(fake, video, monkeypatch):
+    with receiving() as server:
+        monkeypatch.setenv("HOOK", server.url)
+        options = ["--alert", "any", "--webhook", "${HOOK}", "-q", "--url", fake.url]
+        assert run_cli("stream", video, *options) == (0, "", "")
+    assert server.posts[0][0] == "/services/T0/s3cret?x=1"
+
+
 def test_a_source_that_fails_ends_with_1_and_the_others_are_finished(fake, video, tmp_path):
     lines = tmp_path / "out.jsonl"
     code, _, err = run_cli(
@@ -117,6 +127,15 @@ def test_a_source_that_fails_ends_with_1_and_the_others_are_finished(fake, video
     (line,) = err.splitlines()
     assert line.startswith("tridet: error: ") and "gone.mp4: no such file" in line
     assert len(records(lines)) == FRAMES
+
+
+def test_a_file_of_which_nothing_can_be_decoded_ends_with_1(fake, tmp_path):
+    garbage = tmp_path / "garbage.jpg"
+    garbage.write_bytes(bytes(range(256)) * 20)
+    code, _, err = run_cli("stream", garbage, "-q", "--url", fake.url)
+    assert code == 1
+    (line,) = err.splitlines()
+    assert line.startswith("tridet: error: ") and "garbage.jpg: " in line
 
 
 def test_an_output_that_fails_ends_with_1_and_the_others_are_finished(fake, video, tmp_path):
@@ -130,6 +149,70 @@ def test_an_output_that_fails_ends_with_1_and_the_others_are_finished(fake, vide
     (line,) = err.splitlines()
     assert line.startswith("tridet: error: --save ")
     assert len(records(lines)) == FRAMES
+
+
+def test_a_full_disk_costs_that_output_alone_and_its_link_stays(fake, video, tmp_path):
+    lines, saved, stats = (tmp_path / name for name in ("out.jsonl", "out.mp4", "stats"))
+    target = tmp_path / "elsewhere.jsonl"
+    lines.symlink_to(target)
+    saved.symlink_to("/dev/full")
+    stats.symlink_to("/dev/full")
+    options = ["--jsonl", lines, "--save", saved, "--stats", stats, "-q", "--url", fake.url]
+    code, _, err = run_cli("stream", video, *options)
+    assert code == 1
+    assert sorted(line.partition("No space")[0] for line in err.splitlines()) == [
+        f"tridet: error: --save {saved}: ",
+        f"tridet: error: --stats {stats}: ",
+    ]
+    assert [record["index"] for record in records(target)] == list(range(FRAMES))
+    assert lines.is_symlink() and saved.is_symlink() and stats.is_symlink()
+
+
+def test_stdout_under_its_path_is_added_to(fake, video, tmp_path):
+    log = tmp_path / "log"
+    log.write_text("what was there\n")
+    with log.open("a") as out:
+        command = [*MAIN, "stream", str(video), "--jsonl", "/dev/stdout", "-q", "--url", fake.url]
+        subprocess.run(command, stdout=out, check=True, timeout=60)
+    first, *written = log.read_text().splitlines()
+    assert first == "what was there"
+    assert [json.loads(line)["index"] for line in written] == list(range(FRAMES))
+
+
+def test_the_reader_of_a_pipe_may_go(fake, video, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = [*MAIN, "stream", str(video), "--jsonl", str(pipe), "-q", "--url", fake.url]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    with pipe.open() as reader:
+        assert json.loads(reader.readline())["index"] == 0
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+
+
+@pytest.mark.parametrize("option", ["--jsonl", "--stats", "--save"])
+def test_no_output_empties_a_source(fake, video, tmp_path, option):
+    link = tmp_path / "other.mp4"
+    link.symlink_to(video)
+    before = video.read_bytes()
+    code, _, err = run_cli("stream", video, option, link, "--url", fake.url)
+    assert (code, err) == (
+        1,
+        f"tridet: error: {option}: {link} is a source itself; choose another name\n",
+    )
+    assert video.read_bytes() == before
+
+
+def test_no_name_commands_the_terminal(fake, video, tmp_path):
+    named = tmp_path / "a\x1b[2J\r\nb\x9b.mp4"
+    named.symlink_to(video)
+    gone = tmp_path / "gone\x1b]0;owned\x07.mp4"
+    code, _, err = run_cli("stream", named, gone, "--url", fake.url)
+    assert code == 1
+    assert "a\\x1b[2J\\r\\nb\\x9b.mp4" in err
+    assert not set(err) & {"\x1b", "\x9b", "\r", "\x07"}
+    code, _, err = run_cli("stream", "x.mp4", "--zone", "\x1b[2J=1", "--url", fake.url)
+    assert code == 1 and "\x1b" not in err
 
 
 def test_without_a_server_nothing_is_written(video, tmp_path):
@@ -163,6 +246,12 @@ def test_without_a_server_nothing_is_written(video, tmp_path):
         ),
         (["rtsp://u:s3cr3t@x", "--policy", "new"], 2, "--policy"),
         (["gopher://u:s3cr3t@x"], 1, "unknown scheme"),
+        (
+            ["x.mp4", "--alert", "any", "--webhook", "http://h/s3cr3t/${NOT_SET}"],
+            1,
+            "--webhook: expected the environment variable NOT_SET, it is not set",
+        ),
+        (["x.mp4", "--publish", "rtsp://u:s3cr3t@${NOT_SET}/x"], 1, "variable NOT_SET"),
     ],
 )
 def test_errors_are_one_line_without_a_password(fake, arguments, code, text):

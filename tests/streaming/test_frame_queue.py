@@ -16,7 +16,7 @@ ROOM = 4
 
 
 def decoded(index: int) -> DecodedFrame:
-    return DecodedFrame("cam", index, 0.0, 0.0, None)
+    return DecodedFrame("cam", index, 0.0, 0.0, index / 25, None)
 
 
 @given(st.lists(st.sampled_from(["put", "get"]), max_size=60))

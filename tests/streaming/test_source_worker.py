@@ -25,7 +25,7 @@ class Queue:
 
     def __init__(self, *captured_s):
         self.frames = [
-            DecodedFrame("cam", index, 0.0, moment, StubImage(index))
+            DecodedFrame("cam", index, 0.0, moment, moment, StubImage(index))
             for index, moment in enumerate(captured_s)
         ]
 

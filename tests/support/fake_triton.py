@@ -145,6 +145,12 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.regions[request.name] = SharedMemory(request.key.lstrip("/"))
         return service_pb2.SystemSharedMemoryRegisterResponse()
 
+    def SystemSharedMemoryStatus(self, request, context):
+        response = service_pb2.SystemSharedMemoryStatusResponse()
+        for name in self.regions:
+            response.regions[name].name, response.regions[name].key = name, f"/{name}"
+        return response
+
     def SystemSharedMemoryUnregister(self, request, context):
         self.calls["unregister"] += 1
         self.regions.pop(request.name).close()

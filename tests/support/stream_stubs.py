@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from tridet import Detections
 from tridet.streaming.capture import Capture
+from tridet.streaming.clock import FrameClock, Timing
 from tridet.streaming.engine import Engine
 from tridet.streaming.frame_queue import FrameQueue
 from tridet.streaming.frames import StreamResult
@@ -36,7 +37,6 @@ def no_detections() -> Detections:
 class StubImage:
     """What FFmpeg would give; its pixels hold its number."""
 
-    time = None
     rotation = 0
 
     def __init__(self, number: int) -> None:
@@ -62,13 +62,15 @@ class StubVideo:
         self._image = image
         self.source = ""
 
-    def frames(self, first_index: int) -> Iterator[DecodedFrame | None]:
+    def frames(self, first_index: int, clock: FrameClock) -> Iterator[DecodedFrame | None]:
+        clock.begin(Timing(None, 10.0))
         for number in range(self._count):
             self._wait(number)
             image = self._image(number)
             at, at_s = time.time(), time.monotonic()
             index = first_index + number
-            yield image and DecodedFrame(self.source, index, at, at_s, image)
+            pts_s = clock.at(None, None, at_s)
+            yield image and DecodedFrame(self.source, index, at, at_s, pts_s, image)
 
     def close(self) -> None:
         pass

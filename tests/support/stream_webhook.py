@@ -17,6 +17,8 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.status = 200
+        self.location: str | None = None
+        """Where an answer sends the client, if anywhere."""
         self.posts: list[tuple[str, dict, dict]] = []
         self.go = threading.Event()
         self.go.set()
@@ -31,6 +33,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.arrived.release()
         self.server.go.wait(SOON_S)
         self.send_response(self.server.status)
+        if self.server.location is not None:
+            self.send_header("Location", self.server.location)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.server.posts.append((self.path, dict(self.headers), {}))
+        self.send_response(200)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:

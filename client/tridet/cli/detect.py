@@ -16,6 +16,7 @@ import cv2
 
 from tridet.cli.columns import in_columns
 from tridet.cli.image_files import Source, find_sources
+from tridet.cli.printable import printable
 from tridet.cli.writers import open_writer
 from tridet.detections import Detections, UInt8Array
 from tridet.detector import Detector
@@ -182,7 +183,7 @@ class _Report:
         self.failed += 1
         self._bar.update(1)
         clear = "" if self._hidden else _CLEAR_LINE  # the bar is drawn anew below
-        click.echo(f"{clear}tridet: error: {reason}", err=True)
+        click.echo(f"{clear}tridet: error: {printable(reason)}", err=True)
 
     def summary(self) -> None:
         """Print the table of counts."""

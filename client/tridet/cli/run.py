@@ -8,6 +8,9 @@ from typing import Any, NoReturn
 
 import click
 
+from tridet import ctrl_c
+from tridet.cli.printable import printable
+
 _INTERRUPTED = 130
 
 
@@ -25,6 +28,7 @@ def run(
         expected: the errors that it raises on purpose.
         **settings: of ``click.Command.main``.
     """
+    ctrl_c.raise_again()
     try:
         code = cli.main(prog_name=name, standalone_mode=False, **settings)
     except click.UsageError as error:
@@ -43,9 +47,10 @@ def run(
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         code = _fail(name, f"{place}{error.strerror or error}")
+    ctrl_c.leave_at_once()
     sys.exit(code)
 
 
 def _fail(name: str, message: str, code: int = 1) -> int:
-    click.echo(f"{name}: error: {message}", err=True)
+    click.echo(f"{name}: error: {printable(message)}", err=True)
     return code

@@ -25,7 +25,8 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
     "--policy",
     type=click.Choice(["latest", "all"]),
     help="Of the SOURCEs: keep the newest frame and drop older ones (latest), or take every frame "
-    "and let the source wait (all). By default latest for what is live, all for files.",
+    "and let the source wait (all). By default latest for what is live, all for files; with latest "
+    "a file plays at its own speed, as a camera would.",
 )
 @click.option("--max-fps", type=_POSITIVE, help="Of each SOURCE: drop frames that come faster.")
 @click.option(
@@ -73,7 +74,8 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--publish",
     metavar="URL",
-    help="Send annotated video to an RTSP or RTMP server; {name} stands for the source.",
+    help="Send annotated video to an RTSP or RTMP server; {name} stands for the source. ${NAME} "
+    "stands for an environment variable, here and in SOURCE and --webhook.",
 )
 @click.option(
     "--alert",

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tridet.cli.printable import printable
 from tridet.streaming.stats import Snapshot, State
 
 _COLOURS = {
@@ -84,7 +85,7 @@ class Display:
             self._print(line)
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, soft_wrap=True)
 
     def _print_change(self, snapshot: Snapshot) -> None:
         # The time until the next attempt is new each time; that is no change.
@@ -103,7 +104,7 @@ def live_table(snapshots: Sequence[Snapshot]) -> Table:
     table = _table("source", "state", "in/s", "out/s", "p50 ms", "p95 ms", "dropped", "reconnects")
     for snapshot in snapshots:
         table.add_row(
-            Text(snapshot.source),
+            Text(printable(snapshot.source)),
             _state(snapshot),
             f"{snapshot.fps_in:.1f}",
             f"{snapshot.fps_out:.1f}",
@@ -120,7 +121,7 @@ def counts_table(snapshots: Sequence[Snapshot]) -> Table:
     table = _table("source", "state", "frames", "detected", "dropped", "reconnects")
     for snapshot in snapshots:
         table.add_row(
-            Text(snapshot.source),
+            Text(printable(snapshot.source)),
             Text(snapshot.state, _COLOURS[State(snapshot.state)]),
             str(snapshot.frames_in),
             str(snapshot.frames_out),
@@ -143,7 +144,7 @@ def _state(snapshot: Snapshot) -> Text:
     text = Text(state.value, _COLOURS[state])
     reason = snapshot.reason or snapshot.trouble
     if reason and not state.final:  # why it failed has been reported as an error
-        text.append(f" {reason}", "dim")
+        text.append(f" {printable(reason)}", "dim")
     return text
 
 

@@ -13,7 +13,7 @@ from tridet.async_detector import AsyncDetector
 from tridet.cli.options import ServerOptions
 from tridet.cli.stream_display import Display
 from tridet.cli.stream_run import Run, StatsFile
-from tridet.cli.stream_sinks import Context, Outputs, check_installed, open_outputs
+from tridet.cli.stream_sinks import Context, Outputs, check_installed, open_outputs, refuse_source
 from tridet.detector import Detector
 from tridet.streaming.assembly import StreamOptions, analysis_from, pipeline_of, sources_from
 from tridet.streaming.config import load_config
@@ -93,6 +93,8 @@ def prepare(request: Request) -> Run:
         stop=lambda: pipeline.stop(),
         warn=display.warning,
     )
+    if request.stats is not None:
+        refuse_source("--stats", request.stats, sources)
     opened = open_outputs(request.outputs, context)
     stats_file = None if request.stats is None else StatsFile(request.stats)
     for line in opened.announcements:

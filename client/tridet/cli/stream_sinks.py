@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
+from tridet.exceptions import InvalidInput
 from tridet.extras import require
+from tridet.streaming.pacing import Pacer
 from tridet.streaming.sinks.actions import Action, Command, Webhook
 from tridet.streaming.sinks.base import SinkThread
 from tridet.streaming.sinks.hook import HookSink
 from tridet.streaming.sinks.jsonl import jsonl_sink
 from tridet.streaming.sinks.mp4 import Mp4Sink, mp4_targets
 from tridet.streaming.sinks.picture import Draw, SharedDraw
-from tridet.streaming.sinks.publish import Pacer, PublishSink, publish_targets
+from tridet.streaming.sinks.publish import LONGEST_PAUSE_S, PublishSink, publish_targets
 from tridet.streaming.sinks.rules import Rule, check_rules, parse_rule
-from tridet.streaming.sources import Source
+from tridet.streaming.sources import Source, expanded
 from tridet.streaming.stats import Snapshot
 
 
@@ -99,9 +101,11 @@ def open_outputs(outputs: Outputs, context: Context) -> Opened:
     if rules:
         opened.sinks.append(SinkThread(_hook(outputs, rules, context)))
     if outputs.publish is not None:
-        urls = publish_targets(outputs.publish, [source.name for source in context.sources])
+        urls = publish_targets(
+            expanded(outputs.publish), [source.name for source in context.sources]
+        )
         for source in context.sources:
-            pacer = None if source.live else Pacer()
+            pacer = None if source.live else Pacer(LONGEST_PAUSE_S)
             sink = PublishSink(urls[source.name], draw, warn=context.warn, pacer=pacer)
             opened.sinks.append(SinkThread(sink, sources=[source.name]))
     if outputs.save is not None:
@@ -109,8 +113,21 @@ def open_outputs(outputs: Outputs, context: Context) -> Opened:
         for name, path in targets.items():
             opened.sinks.append(SinkThread(Mp4Sink(path, draw), sources=[name]))
     if outputs.jsonl is not None:
+        refuse_source("--jsonl", Path(outputs.jsonl), context.sources)
         opened.sinks.append(SinkThread(jsonl_sink(outputs.jsonl)))
     return opened
+
+
+def refuse_source(option: str, path: Path, sources: Iterable[Source]) -> None:
+    """Refuse an output that would empty what is to be read.
+
+    Raises:
+        InvalidInput: ``path`` is one of the sources.
+    """
+    for source in sources:
+        place = Path(source.location)
+        if source.is_file and path.exists() and place.exists() and path.samefile(place):
+            raise InvalidInput(f"{option}: {path} is a source itself; choose another name")
 
 
 def _rules(outputs: Outputs, context: Context) -> list[Rule]:
@@ -129,7 +146,7 @@ def _rules(outputs: Outputs, context: Context) -> list[Rule]:
 def _hook(outputs: Outputs, rules: list[Rule], context: Context) -> HookSink:
     actions: list[Action] = []
     if outputs.webhook is not None:
-        actions.append(Webhook(outputs.webhook))
+        actions.append(Webhook(expanded(outputs.webhook, "--webhook")))
     if outputs.command is not None:
         actions.append(Command(outputs.command))
     return HookSink(rules, actions, context.warn)

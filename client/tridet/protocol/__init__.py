@@ -32,6 +32,7 @@ RepositoryIndexRequest = _message("RepositoryIndexRequest")
 ServerMetadataRequest = _message("ServerMetadataRequest")
 ServerReadyRequest = _message("ServerReadyRequest")
 SystemSharedMemoryRegisterRequest = _message("SystemSharedMemoryRegisterRequest")
+SystemSharedMemoryStatusRequest = _message("SystemSharedMemoryStatusRequest")
 SystemSharedMemoryUnregisterRequest = _message("SystemSharedMemoryUnregisterRequest")
 
 

@@ -57,8 +57,9 @@ def stream(
         sources: one or many: paths, URLs (rtsp, rtmp, http, ...) or numbers of USB cameras.
             ``${NAME}`` in them stands for an environment variable.
         url: as of ``Detector``, and so are ``model``, ``transport``, ``timeout_s`` and ``tls``.
-        policy: ``latest`` drops the frames that a newer one overtakes; ``all`` drops none, and the
-            source waits. By default ``latest`` for what is live and ``all`` for files.
+        policy: ``latest`` drops the frames that a newer one overtakes, and a file plays at its own
+            speed; ``all`` drops none, and the source waits. By default ``latest`` for what is live
+            and ``all`` for files.
         max_fps: drop what comes faster.
         rtsp_transport: ``tcp``, the default, or ``udp``.
         max_age_s: a frame older than this is not sent, and the server refuses one that would get

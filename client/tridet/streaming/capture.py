@@ -13,7 +13,9 @@ from contextlib import closing
 
 from tridet.exceptions import SourceFailed, TridetError
 from tridet.streaming.backoff import Backoff
+from tridet.streaming.clock import FrameClock
 from tridet.streaming.frame_queue import FrameQueue
+from tridet.streaming.pacing import Pacer
 from tridet.streaming.redaction import redact
 from tridet.streaming.sources import Source
 from tridet.streaming.stats import Drop, SourceStats, State
@@ -54,7 +56,9 @@ class Capture:
         self._open_video = open_video
         self._backoff = backoff or Backoff()
         self._rate = RateLimit(source.max_fps)
+        self._clock = FrameClock()
         self._stopped = threading.Event()
+        self._pacer = Pacer(sleep=self._stopped.wait) if source.paced else None
         self._index = 0
         self._was_live = False
         self._failures = 0  # in a row
@@ -94,9 +98,9 @@ class Capture:
         while not self._stopped.is_set():
             try:
                 self._read_once()
-                if not self.source.live:
+                if not self.source.live and (self._was_live or self._stopped.is_set()):
                     return
-                reason = "end of stream"
+                reason = "end of stream" if self.source.live else "no picture in it can be decoded"
             except VideoError as error:
                 reason = str(error)
             if self._stopped.is_set():
@@ -119,7 +123,7 @@ class Capture:
     def _read_once(self) -> None:
         """Read one connection until it ends or fails."""
         with closing(self._open_video(self.source)) as video:
-            frames = video.frames(self._index)
+            frames = video.frames(self._index, self._clock)
             first_s = None
             try:
                 while not self._stopped.is_set():
@@ -141,12 +145,13 @@ class Capture:
 
     def _hand_over(self, decoded: DecodedFrame | None) -> None:
         self._index += 1
-        self.stats.received()
+        if decoded is not None and self._pacer is not None:
+            self._pacer.wait(decoded.pts_s)
+            decoded = decoded.arriving_now()
+        self.stats.received(self._clock.name)
         if decoded is None:
             self.stats.dropped(Drop.CORRUPT)
-            return
-        pts_s = decoded.pts_s
-        if self._rate.admits(decoded.captured_s if pts_s is None else pts_s):
+        elif self._rate.admits(decoded.pts_s):
             self.queue.put(decoded)
         else:
             self.stats.dropped(Drop.RATE)

@@ -104,7 +104,7 @@ def _source(table: Any, folder: Path) -> Source:
         raise InvalidInput("location: required key is missing")
     options = {key: value for key, value in table.items() if key in OPTIONS}
     source = replace(parse_source(table["location"], **options), areas=_areas(table))
-    if source.scheme is None and not source.is_device:
+    if source.is_file:
         return replace(source, location=str(folder / source.location))
     return source
 

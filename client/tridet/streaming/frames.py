@@ -16,8 +16,9 @@ class Frame:
     """Name of the source; holds no credentials."""
     index: int
     """Counts the frames that the source gave, from 0, dropped ones included."""
-    pts_s: float | None
-    """Presentation time in seconds, on the source's own clock; None where it has none."""
+    pts_s: float
+    """Presentation time in seconds, on the source's own clock where it has one that makes sense;
+    later than that of the frame before, whatever happens to the source."""
     captured_at: float
     """When the frame had been received: seconds since the epoch."""
     captured_s: float

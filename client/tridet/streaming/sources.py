@@ -63,6 +63,16 @@ class Source:
         return _DEVICE.fullmatch(self.location) is not None
 
     @property
+    def is_file(self) -> bool:
+        """Whether it is a file of this machine, or a pipe; it may be live nevertheless."""
+        return self.scheme is None and not self.is_device
+
+    @property
+    def paced(self) -> bool:
+        """Whether it has to be held back: it is read faster than it plays, and drops frames."""
+        return self.policy == "latest" and (self.is_file or not self.live)
+
+    @property
     def scheme(self) -> str | None:
         """Of its URL, lower case; None for files and devices."""
         found = _URL.match(self.location)
@@ -156,7 +166,7 @@ def _place(location: str | int) -> str:
     """Return the location as FFmpeg opens it."""
     if isinstance(location, bool) or not isinstance(location, (str, int)) or location == "":
         raise InvalidInput(f"location: expected a path, a URL or a number, got {location!r}")
-    place = _expanded(str(location))
+    place = expanded(str(location))
     if (device := _DEVICE.fullmatch(place)) is not None:
         return f"/dev/video{device['index']}"
     url = _URL.match(place)
@@ -173,7 +183,18 @@ def _place(location: str | int) -> str:
     return place
 
 
-def _expanded(location: str) -> str:
+def expanded(location: str, shown: str | None = None) -> str:
+    """Return the location with the values of environment variables in the place of ``${NAME}``.
+
+    In the user and password of a URL a value is percent-encoded.
+
+    Args:
+        location: a path or a URL.
+        shown: what an error calls it; by default the location without credentials.
+
+    Raises:
+        InvalidInput: a variable is not set.
+    """
     url = _URL.match(location)
     authority = re.split(r"[/?#]", url["rest"], maxsplit=1)[0] if url else ""
     credentials_end = url.start("rest") + authority.rfind("@") if url else -1
@@ -181,9 +202,9 @@ def _expanded(location: str) -> str:
     def value_of(variable: re.Match[str]) -> str:
         value = os.environ.get(variable["name"])
         if value is None:
+            place = shown or redact(location)
             raise InvalidInput(
-                f"{redact(location)}: expected the environment variable {variable['name']}, "
-                "it is not set"
+                f"{place}: expected the environment variable {variable['name']}, it is not set"
             )
         return quote(value, safe="") if variable.end() <= credentials_end else value
 

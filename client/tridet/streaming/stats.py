@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from tridet.streaming.clock import ClockName
+
 # Latencies and frame times of this many seconds, and no more than so many, are remembered.
 _WINDOW_S = 10.0
 _WINDOW_FRAMES = 1000
@@ -64,6 +66,9 @@ class Snapshot:
     """Since the last result; None before the first."""
     trouble: str = ""
     """Why the frames that come are not detected, for instance a server that is gone; else empty."""
+    clock: str = "stream"
+    """What the frames' times are: the ``stream``'s own; counted by its ``frame rate``, or taken at
+    their ``arrival``, where it has none."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that ``json.dumps`` takes."""
@@ -83,6 +88,7 @@ class SourceStats:
         self._clock = clock
         self._lock = threading.Lock()
         self._state = State.CONNECTING
+        self._clock_name: ClockName = "stream"
         self._reason = self._trouble = ""
         self._in = self._out = self._reconnects = 0
         self._drops: Counter[Drop] = Counter()
@@ -119,9 +125,10 @@ class SourceStats:
         with self._lock:
             self._due_s, self._allowed_s = self._clock() + allowed_s, allowed_s
 
-    def received(self) -> None:
-        """Count a frame that came from the source."""
+    def received(self, clock: ClockName = "stream") -> None:
+        """Count a frame that came from the source, and note what its time came from."""
         with self._lock:
+            self._clock_name = clock
             self._due_s = None
             self._in += 1
             self._arrivals.append(self._clock())
@@ -170,6 +177,7 @@ class SourceStats:
                 latency_p95_ms=None if p95 is None else float(p95),
                 age_s=None if self._last_s is None else now - self._last_s,
                 trouble=self._trouble,
+                clock=self._clock_name,
             )
 
     def _standing(self) -> tuple[State, str]:

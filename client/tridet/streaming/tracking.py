@@ -21,7 +21,6 @@ _CONF = 0.25
 _UNITS = 1000.0
 # ByteTrack counts time in frames of this rate; the true times of the frames are given beside it.
 _FRAMES_PER_S = 30.0
-_SHORTEST_STEP_S = 1e-3
 
 
 class Tracker:
@@ -36,16 +35,14 @@ class Tracker:
             track_activation_threshold=_CONF,
             high_conf_det_threshold=_CONF,
         )
-        self._last: Frame | None = None
         self.now_s = 0.0
-        """Of the last frame, on a clock of this source's own that never goes back."""
+        """Of the last frame."""
 
     def update(self, frame: Frame, detections: Detections) -> Detections:
         """Return the detections with their track ids; -1 for those that are no track yet."""
         import supervision as sv
 
-        self.now_s += self._step_s(frame)
-        self._last = frame
+        self.now_s = frame.pts_s
         found = sv.Detections(
             xyxy=_on_planes(detections),
             confidence=detections.scores.copy(),
@@ -57,18 +54,6 @@ class Tracker:
         if len(tracked):
             ids[tracked.data["row"]] = tracked.tracker_id
         return replace(detections, track_ids=ids)
-
-    def _step_s(self, frame: Frame) -> float:
-        """Return the seconds since the frame before; dropped frames are time that went by."""
-        last = self._last
-        if last is None:
-            return _SHORTEST_STEP_S
-        step_s = frame.captured_s - last.captured_s
-        # The source's own clock is better, files are read faster than they play; but it starts
-        # again when a camera comes back.
-        if frame.pts_s is not None and last.pts_s is not None and frame.pts_s > last.pts_s:
-            step_s = frame.pts_s - last.pts_s
-        return max(step_s, _SHORTEST_STEP_S)
 
 
 def _on_planes(detections: Detections) -> npt.NDArray[np.float64]:

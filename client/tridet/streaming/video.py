@@ -8,13 +8,15 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tridet.detections import UInt8Array
 from tridet.exceptions import InvalidInput
+from tridet.streaming.clock import FrameClock, Timing
 from tridet.streaming.frames import Frame
 from tridet.streaming.redaction import redact
 from tridet.streaming.sources import Source
@@ -23,6 +25,19 @@ if TYPE_CHECKING:
     import av
     from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+# Others take it for a promise of no B-frames, and give those of a broadcast in decoding order.
+_LOW_DELAY_CODECS = ("h264", "hevc")
+# Of libavformat's formats: FFmpeg makes their times up; their times may begin anew.
+_NO_TIMESTAMPS, _TS_DISCONT = 0x80, 0x200
+_COMMON_RATE = 25  # FFmpeg's own guess where there is nothing to go by
+# Above this, a frame rate is a mistake of whoever wrote it: the ticks of its clock, for instance.
+_HIGHEST_RATE = 1000
+# What FFmpeg's command takes for a jump: of a format whose times may begin anew, and of the others.
+_DISCONTINUITY_S, _ERROR_S = 10.0, 30 * 3600.0
+# Beyond any picture, as in FFmpeg's command: the stream that is marked as the default is the best.
+_DEFAULT_BONUS_PX = 5_000_000
 
 
 class VideoError(Exception):
@@ -40,12 +55,13 @@ class DecodedFrame:
     """When its last packet had been received: seconds since the epoch."""
     captured_s: float
     """The same instant on ``time.monotonic()``."""
+    pts_s: float
+    """Presentation time in seconds, on the clock of its source; see ``FrameClock``."""
     image: av.VideoFrame
 
-    @property
-    def pts_s(self) -> float | None:
-        """Presentation time in seconds; None where the source has no clock."""
-        return self.image.time
+    def arriving_now(self) -> DecodedFrame:
+        """Return it as if it had been received at this moment."""
+        return replace(self, captured_at=time.time(), captured_s=time.monotonic())
 
     def frame(self) -> Frame:
         """Convert it, upright; call this off the event loop."""
@@ -64,6 +80,9 @@ class DecodedFrame:
 class Video:
     """An open source.
 
+    Of several video streams the one is read that FFmpeg's command would take: marked as the
+    default, else the largest, and no picture that is attached, such as the cover of an album.
+
     Raises:
         VideoError: it cannot be opened, or holds no video.
     """
@@ -78,24 +97,31 @@ class Video:
             self._container = _opened(source)
         except av.FFmpegError as error:
             raise VideoError(_reason(error, started_s, source.connect_timeout_s)) from None
-        if not self._container.streams.video:
+        best = _best_video(self._container)
+        if best is None:
             self._container.close()
             raise VideoError("it holds no video")
-        self._stream = self._container.streams.video[0]
-        codec = self._stream.codec_context
+        self._stream = best
+        for stream in self._container.streams:
+            if stream is not best:
+                # Neither read nor, of a playlist with variants, fetched.
+                stream.discard = av.stream.Discard.all
+        codec = best.codec_context
         if source.live:
             # Frame threads would each hold a frame back; many cameras fill the cores anyway.
             codec.thread_type = "NONE"
             codec.thread_count = 1
-            codec.flags |= Flags.low_delay
+            if codec.name in _LOW_DELAY_CODECS:
+                codec.flags |= Flags.low_delay
         else:
             codec.thread_type = "AUTO"
 
-    def frames(self, first_index: int) -> Iterator[DecodedFrame | None]:
+    def frames(self, first_index: int, clock: FrameClock) -> Iterator[DecodedFrame | None]:
         """Give the frames until the source ends, None for each that could not be decoded.
 
         Args:
             first_index: of the first of them; a source that is connected again counts on.
+            clock: of the source, gives the frames their times.
 
         Raises:
             VideoError: reading failed, or a live source gave nothing to show for its read timeout.
@@ -103,16 +129,20 @@ class Video:
         import av
 
         name, index = self._source.name, first_index
+        clock.begin(self._timing())
         last_s = time.monotonic()
         try:
             for packet in self._container.demux():
                 captured_at, captured_s = time.time(), time.monotonic()
                 for image in self._decoded(packet):
                     if image is None:
+                        if self._format_has(_NO_TIMESTAMPS):
+                            clock.at(None, None, captured_s)  # it took its time nevertheless
                         yield None
                     else:
                         last_s = captured_s
-                        yield DecodedFrame(name, index, captured_at, captured_s, image)
+                        pts_s = clock.at(*self._times(image), captured_s)
+                        yield DecodedFrame(name, index, captured_at, captured_s, pts_s, image)
                     index += 1
                 # FFmpeg's own timeout begins anew with each packet, be it sound or garbage.
                 if self._source.live and captured_s - last_s > self._source.read_timeout_s:
@@ -123,6 +153,27 @@ class Video:
     def close(self) -> None:
         """Close the connection or the file."""
         self._container.close()
+
+    def _timing(self) -> Timing:
+        if self._source.live and not self._source.is_file:
+            return Timing(None, _DISCONTINUITY_S)
+        rate = self._stream.guessed_rate or self._stream.average_rate
+        if rate is None or not 0 < rate <= _HIGHEST_RATE:
+            rate = Fraction(_COMMON_RATE)
+        may_jump = self._format_has(_TS_DISCONT)
+        return Timing(float(1 / rate), _DISCONTINUITY_S if may_jump else _ERROR_S)
+
+    def _times(self, image: av.VideoFrame) -> tuple[float | None, float | None]:
+        """Return the presentation and the decoding time, in seconds, if the source has them."""
+        if self._format_has(_NO_TIMESTAMPS):
+            return None, None  # FFmpeg counts up at a rate that it has made up
+        base, dts = image.time_base, image.dts
+        dts_s = None if base is None or dts is None else float(base * dts)
+        # An AVI numbers its frames in the order of decoding, and knows no other.
+        return None if self._container.format.name == "avi" else image.time, dts_s
+
+    def _format_has(self, flag: int) -> bool:
+        return bool(self._container.format.flags & flag)
 
     def _decoded(self, packet: av.Packet[Any]) -> Iterator[av.VideoFrame | None]:
         import av
@@ -138,6 +189,21 @@ class Video:
             return
         for frame in frames:
             yield None if frame.is_corrupt else frame
+
+
+def _best_video(container: InputContainer) -> VideoStream | None:
+    from av.stream import Disposition
+
+    def score(stream: VideoStream) -> int:
+        codec = stream.codec_context
+        bonus = _DEFAULT_BONUS_PX if stream.disposition & Disposition.default else 0
+        return codec.width * codec.height + bonus
+
+    # Not streams.best("video"), which compares bit rates: the variants of a playlist have none.
+    films = [
+        one for one in container.streams.video if not one.disposition & Disposition.attached_pic
+    ]
+    return max(films, key=score, default=None)
 
 
 def _opened(source: Source) -> InputContainer:

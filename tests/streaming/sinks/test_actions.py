@@ -22,6 +22,17 @@ def test_a_login_becomes_basic_authentication_and_nothing_secret_is_shown():
     assert hook.name == f"--webhook http://127.0.0.1:{server.server_port}/..."
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_takes_the_secret_nowhere(status):
+    with receiving() as server, receiving() as other:
+        server.status, server.location = status, other.url
+        hook = Webhook(server.url.replace("//", "//me:p%40ss@"))
+        with pytest.raises(SinkFailed, match=rf"^expected status 2xx, got {status}, a redirect"):
+            hook.run(b"{}")
+        assert len(server.posts) == 1
+        assert not other.posts
+
+
 def test_a_webhook_that_is_not_there():
     with receiving() as server:
         url = server.url

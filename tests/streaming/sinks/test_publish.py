@@ -14,7 +14,8 @@ from rtsp_recorder import Recorder
 from stream_results import made_up, plain
 from tridet import InvalidInput
 from tridet.streaming.backoff import Backoff
-from tridet.streaming.sinks.publish import Pacer, PublishSink, publish_targets
+from tridet.streaming.pacing import Pacer
+from tridet.streaming.sinks.publish import PublishSink, publish_targets
 
 pytestmark = pytest.mark.cameras
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import resource
+import select
 import socket
 import threading
+import time
 
 import aiohttp
 import cv2
@@ -17,7 +20,7 @@ import numpy as np
 import pytest
 from synthetic_cameras import Studio, SyntheticCamera
 from tridet.exceptions import InvalidInput
-from tridet.streaming.web import WebSink, server
+from tridet.streaming.web import WebSink, door, server
 from tridet.streaming.web.address import Address
 
 pytestmark = pytest.mark.timeout(120)
@@ -292,6 +295,64 @@ def test_a_viewer_that_reads_nothing_is_cut_off(studio, monkeypatch):
             while True:
                 raw.sendall(b"\x8a\x80\0\0\0\0")  # an unasked pong: the connection is in use
         sink.close()
+
+
+# Crowds ------------------------------------------------------------------------------------------
+def connected(sink: WebSink) -> socket.socket:
+    host, port = sink.url.removeprefix("http://").rstrip("/").split(":")
+    return socket.create_connection((host, int(port)), timeout=20)
+
+
+def test_a_crowd_is_refused_and_those_who_watch_are_not_disturbed(sink, studio, caplog):
+    async def scene(watcher):
+        crowd = [connected(sink) for _ in range(1100)]
+        # The silent ones that were let in are cut off later; all others are told at once.
+        told = select.poll()
+        for raw in crowd:
+            told.register(raw, select.POLLIN)
+        while len(heard := told.poll(1000)) < len(crowd) - door.MOST_CONNECTIONS + 1:
+            await asyncio.sleep(0.05)
+        refused = {number for number, _ in heard}
+        assert len(refused) == len(crowd) - door.MOST_CONNECTIONS + 1
+        assert {raw.recv(12) for raw in crowd if raw.fileno() in refused} == {b"HTTP/1.1 503"}
+        assert (await asyncio.to_thread(request, sink, "/healthz"))[0] == 503
+        sink.write(studio.cameras[0].next())
+        await watcher.ask("dock")
+        assert (await watcher.picture())[0] == "dock"
+        for raw in crowd:
+            raw.close()
+        while (await asyncio.to_thread(request, sink, "/healthz"))[0] == 503:
+            await asyncio.sleep(0.05)
+
+    watch(sink, scene)
+    assert caplog.records == []
+
+
+def test_who_says_nothing_is_cut_off(sink, monkeypatch):
+    monkeypatch.setattr(door, "_SILENT_S", 0.2)
+    with connected(sink) as raw, pytest.raises(ConnectionResetError):
+        raw.recv(1)
+        raise ConnectionResetError  # closed in order is as good
+    assert request(sink, "/healthz")[0] == 200
+
+
+def test_without_file_descriptors_nothing_is_logged_and_it_recovers(sink, caplog):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    crowd = [socket.socket() for _ in range(20)]
+    host, port = sink.url.removeprefix("http://").rstrip("/").split(":")
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (max(map(socket.socket.fileno, crowd)) + 1, before[1])
+    )
+    try:
+        for raw in crowd:
+            raw.connect((host, int(port)))
+        time.sleep(0.3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for raw in crowd:
+            raw.close()
+    assert request(sink, "/healthz")[0] == 200
+    assert caplog.records == []
 
 
 # Beginning and end -------------------------------------------------------------------------------

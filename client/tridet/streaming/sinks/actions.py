@@ -13,7 +13,7 @@ from http.client import HTTPException
 from typing import Protocol
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from tridet.exceptions import InvalidInput, SinkFailed
 
@@ -34,6 +34,17 @@ class Action(Protocol):
         Raises:
             SinkFailed: it was not taken; the message is the reason alone.
         """
+
+
+class _StayHere(HTTPRedirectHandler):
+    """Follows no redirect: it would carry the secret to another host, and leave the alert behind,
+    as a POST becomes a GET."""
+
+    def redirect_request(self, *_: object, **__: object) -> None:
+        return None
+
+
+_OPENER = build_opener(_StayHere)
 
 
 class Webhook:
@@ -70,11 +81,12 @@ class Webhook:
         """Post ``content``; see ``Action``."""
         request = Request(self._url, content, self._headers, method="POST")
         try:
-            with urlopen(request, timeout=self._timeout_s):
+            with _OPENER.open(request, timeout=self._timeout_s):
                 pass
         except HTTPError as error:
             error.close()
-            raise SinkFailed(f"expected status 2xx, got {error.code}") from None
+            what = ", a redirect, which is not followed" if 300 <= error.code < 400 else ""
+            raise SinkFailed(f"expected status 2xx, got {error.code}{what}") from None
         except (OSError, HTTPException, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             reason = getattr(reason, "strerror", None) or reason

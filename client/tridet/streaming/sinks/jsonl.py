@@ -19,12 +19,24 @@ def jsonl_sink(destination: str) -> Sink:
     """Return a sink that writes an object a line, at once: nothing is lost in a run cut off.
 
     Args:
-        destination: a path, overwritten now, or ``-`` for stdout.
+        destination: a path, overwritten now, or ``-`` for stdout. A device, a pipe or a link is
+            written through.
 
     Raises:
         OSError: the file cannot be written.
     """
-    return _StdoutSink() if destination == STDOUT else _FileSink(Path(destination))
+    return _StdoutSink() if _is_stdout(destination) else _FileSink(Path(destination))
+
+
+def _is_stdout(destination: str) -> bool:
+    if destination == STDOUT:
+        return True
+    try:
+        # Under another name, /dev/stdout for instance: opened anew, a log that our output is added
+        # to would be emptied.
+        return os.path.samestat(Path(destination).stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):  # ValueError: a stdout that is no file
+        return False
 
 
 class _FileSink:
@@ -39,6 +51,8 @@ class _FileSink:
             written = 0
             while written < len(line):  # a disk that fills up takes a part
                 written += self._file.write(line[written:])
+        except BrokenPipeError:
+            raise SinkDone from None
         except OSError:
             with suppress(OSError):  # a pipe or a device has no end to cut
                 self._file.truncate(self._size)

@@ -12,7 +12,6 @@ from tridet.exceptions import InvalidInput
 from tridet.streaming.frames import StreamResult
 from tridet.streaming.sinks.h264 import TIME_BASE, H264Encoder
 from tridet.streaming.sinks.picture import Draw
-from tridet.streaming.sinks.timeline import Timeline
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -80,7 +79,6 @@ class Mp4Sink:
         self._path = path
         self._draw = draw
         self._threads = threads
-        self._timeline = Timeline()
         self._video: _Video | None = None
 
     def write(self, result: StreamResult) -> None:
@@ -90,7 +88,7 @@ class Mp4Sink:
             OSError: the disk is full, for instance. What was written before stays playable.
         """
         pixels = self._draw(result)
-        time_s = self._timeline.at(result.frame)
+        time_s = result.frame.pts_s
         size = (pixels.shape[1], pixels.shape[0])
         if self._video is None or self._video.picture_size != size:
             self.close()

@@ -10,16 +10,15 @@ from tridet.detections import UInt8Array
 from tridet.exceptions import InvalidInput, SinkFailed
 from tridet.streaming.backoff import Backoff
 from tridet.streaming.frames import StreamResult
+from tridet.streaming.pacing import Pacer
 from tridet.streaming.redaction import redact
 from tridet.streaming.sinks.h264 import H264Encoder
 from tridet.streaming.sinks.link import Link, check_url
 from tridet.streaming.sinks.picture import Draw
-from tridet.streaming.sinks.timeline import Timeline
 
 _PLACEHOLDER = "{name}"
-# A file is sent at its own pace. One that lags behind by more than this is not hurried after.
-_MAX_LAG_S = 0.5
-_MAX_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 1.0
+"""A file is sent at its own pace, but servers take a longer pause for the end."""
 _FIRST_STEP_S = 0.04
 
 
@@ -72,7 +71,6 @@ class PublishSink:
         self._draw = draw
         self._pacer = pacer
         self._warn = warn
-        self._timeline = Timeline()
         self._backoff = backoff or Backoff()
         self._next_try_s = self._ready_s = self._zero_s = 0.0
         self._link: Link | None = None
@@ -81,7 +79,7 @@ class PublishSink:
 
     def write(self, result: StreamResult) -> None:
         """Send one frame, or discard it."""
-        time_s = self._timeline.at(result.frame)
+        time_s = result.frame.pts_s
         if self._pacer is not None:
             self._pacer.wait(time_s)
         try:
@@ -143,24 +141,3 @@ class PublishSink:
         if not self._failing:
             self._warn(f"{self.name}: {reason}; trying again")
         self._failing = True
-
-
-class Pacer:
-    """Lets the frames of a file pass when they are due."""
-
-    def __init__(
-        self,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._clock = clock
-        self._sleep = sleep
-        self._start_s: float | None = None
-
-    def wait(self, time_s: float) -> None:
-        """Return when the frame of this time is due, or at once if that has passed."""
-        now_s = self._clock()
-        if self._start_s is None or now_s - (self._start_s + time_s) > _MAX_LAG_S:
-            self._start_s = now_s - time_s
-        self._sleep(min(_MAX_PAUSE_S, max(0.0, self._start_s + time_s - now_s)))

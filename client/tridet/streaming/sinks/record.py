@@ -11,15 +11,15 @@ from tridet.timestamps import utc_text
 def to_record(result: StreamResult) -> dict[str, Any]:
     """Return plain values that ``json.dumps`` takes.
 
-    ``captured_at`` is ISO 8601 in UTC, ``pts_s`` null where the source has no clock; the rest is as
-    in ``Detections.to_dict`` and ``StreamResult``.
+    ``captured_at`` is ISO 8601 in UTC; the rest is as in ``Detections.to_dict`` and
+    ``StreamResult``.
     """
     frame = result.frame
     found = result.detections.to_dict()
     return {
         "source": frame.source,
         "index": frame.index,
-        "pts_s": None if frame.pts_s is None else round(frame.pts_s, 6),
+        "pts_s": round(frame.pts_s, 6),
         "captured_at": utc_text(frame.captured_at),
         "latency_ms": round(result.latency_s * 1000, 3),
         "width": found["width"],

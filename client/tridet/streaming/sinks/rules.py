@@ -10,7 +10,6 @@ from typing import Any
 from tridet.exceptions import InvalidInput
 from tridet.streaming.frames import StreamResult
 from tridet.streaming.sinks.record import to_record
-from tridet.streaming.sinks.timeline import Timeline
 
 ANY = "any"
 """Stands for all classes."""
@@ -114,16 +113,14 @@ class Watch:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._rules = tuple(rules)
-        self._sources: dict[str, tuple[Timeline, list[_RuleState]]] = {}
+        self._sources: dict[str, list[_RuleState]] = {}
 
     def alerts(self, result: StreamResult) -> list[Alert]:
         """Return those that this result raises; results of one source come in order."""
         if result.frame.source not in self._sources:
-            states = [_RuleState(rule) for rule in self._rules]
-            self._sources[result.frame.source] = Timeline(), states
-        timeline, states = self._sources[result.frame.source]
-        now_s = timeline.at(result.frame)
-        since = [(state.rule, state.update(result, now_s)) for state in states]
+            self._sources[result.frame.source] = [_RuleState(rule) for rule in self._rules]
+        states = self._sources[result.frame.source]
+        since = [(state.rule, state.update(result, result.frame.pts_s)) for state in states]
         return [Alert(rule, since_s, result) for rule, since_s in since if since_s is not None]
 
 

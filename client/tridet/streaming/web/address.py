@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from tridet.exceptions import InvalidInput
 
 _DEFAULT_HOST = "127.0.0.1"
-_BACKLOG = 128
+BACKLOG = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Address:
                 self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
             family, *_, address = found[0]
-            return socket.create_server((address[0], self.port), family=family, backlog=_BACKLOG)
+            return socket.create_server((address[0], self.port), family=family, backlog=BACKLOG)
         except OSError as error:
             where = f"{self.host}:{self.port}"
             raise InvalidInput(f"cannot serve the page at {where}: {_reason(error)}") from error

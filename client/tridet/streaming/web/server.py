@@ -10,13 +10,15 @@ import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from importlib.resources import files
+from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from tridet.streaming.event_loop import call_in_loop
-from tridet.streaming.web.address import Address
+from tridet.streaming.web.address import BACKLOG, Address
+from tridet.streaming.web.door import Door
 from tridet.streaming.web.gallery import Gallery
 from tridet.streaming.web.hub import Hub, Stats, Viewer
 
@@ -61,6 +63,7 @@ class Server:
         self._gallery = gallery
         self._stats = stats
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_report)
         self._stop = asyncio.Event()
         self._viewers: set[web.WebSocketResponse] = set()
         self._thread = threading.Thread(target=self._run, name="tridet-web", daemon=True)
@@ -84,12 +87,17 @@ class Server:
             self._application(), access_log=None, logger=_log, shutdown_timeout=_GOODBYE_S
         )
         await runner.setup()
+        listening: asyncio.Server | None = None
         tasks = [
             asyncio.ensure_future(work)
             for work in (self._stop.wait(), self._hub.send_numbers(), self._hub.send_pictures())
         ]
         try:
-            await web.SockSite(runner, self._socket).start()
+            assert runner.server is not None
+            door = Door(runner.server)
+            listening = await self._loop.create_server(
+                door.connection, sock=self._socket, backlog=BACKLOG
+            )
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
@@ -97,6 +105,8 @@ class Server:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if listening is not None:
+                listening.close()
             await runner.cleanup()
             self._hub.close()
 
@@ -168,6 +178,12 @@ class Server:
             for socket in self._viewers
         ]
         await asyncio.gather(*goodbyes, return_exceptions=True)
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # Where there are no file descriptors left, asyncio has a traceback for each connection.
+    if not isinstance(context.get("exception"), OSError):
+        loop.default_exception_handler(context)
 
 
 def _cut(request: web.Request) -> None:

@@ -1,0 +1,39 @@
+"""Ctrl-C while the command ``tridet`` begins and ends: exit status 130, and no traceback.
+
+To be imported before anything heavy. In a program that uses the library it does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+_INTERRUPTED = 130
+
+
+def _leave(*_: object) -> None:
+    os._exit(_INTERRUPTED)
+
+
+def _is_command() -> bool:
+    # While `python -m tridet` imports this package, sys.argv is not yet what it will be.
+    return os.path.basename(sys.argv[0]) == "tridet" or (  # noqa: PTH119 -- pathlib takes longer
+        sys.argv[0] == "-m" and "tridet" in sys.orig_argv
+    )
+
+
+def leave_at_once() -> None:
+    """From now on Ctrl-C ends the process; not where a shell has it ignored in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+
+
+def raise_again() -> None:
+    """From now on Ctrl-C is a KeyboardInterrupt, as ever."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+if hasattr(sys, "argv") and sys.argv and _is_command():
+    leave_at_once()
