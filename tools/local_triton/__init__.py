@@ -15,6 +15,7 @@ from ._errors import (
     ServerExitedError,
 )
 from ._server import LocalServer
+from ._updates import RepositoryUpdates
 
 __all__ = [
     "InstallationError",
@@ -23,6 +24,7 @@ __all__ = [
     "NotReadyError",
     "PortTakenError",
     "RepositoryError",
+    "RepositoryUpdates",
     "ServeError",
     "ServerExitedError",
 ]
