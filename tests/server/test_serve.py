@@ -694,6 +694,8 @@ def test_a_server_that_dies_is_started_again(
     eventually(lambda: answers(server), "an answer")
     assert server.running
     assert len([line for line in lines if line.endswith("starting it again")]) == 1
+    # HTTP comes up a moment after gRPC.
+    eventually(lambda: server._is_ready(), "HTTP")
     assert token_of(server.http_url.removeprefix("http://")) == token
 
 
