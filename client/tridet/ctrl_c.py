@@ -1,4 +1,4 @@
-"""Ctrl-C while the command ``tridet`` begins and ends: exit status 130, and no traceback.
+"""Ctrl-C while a command begins and ends: exit status 130, and no traceback. And no log of gRPC.
 
 To be imported before anything heavy. In a program that uses the library it does nothing.
 """
@@ -18,9 +18,8 @@ def _leave(*_: object) -> None:
 
 def _is_command() -> bool:
     # While `python -m tridet` imports this package, sys.argv is not yet what it will be.
-    return os.path.basename(sys.argv[0]) == "tridet" or (  # noqa: PTH119 -- pathlib takes longer
-        sys.argv[0] == "-m" and "tridet" in sys.orig_argv
-    )
+    started = sys.orig_argv if sys.argv[0] == "-m" else [os.path.basename(sys.argv[0])]  # noqa: PTH119 -- pathlib takes longer
+    return any(name in started for name in ("tridet", "tridet-build", "tridet_build"))
 
 
 def leave_at_once() -> None:
@@ -36,4 +35,7 @@ def raise_again() -> None:
 
 
 if hasattr(sys, "argv") and sys.argv and _is_command():
+    # gRPC reads it while it is imported. Its own log would mix with our messages, when a server
+    # says goodbye or answers TLS with plain text.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     leave_at_once()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -127,8 +126,9 @@ def detect(
 def status(server: ServerOptions) -> None:
     """Show the server's health, its models, and where the time of a request goes.
 
-    Each detector is asked about a small grey image: Triton says ready where that fails. Times are
-    means since the server started. Ends with 1 if the server is not ready or a detector fails.
+    Each detector is asked about a small grey image: Triton says ready where that fails. Requests
+    are those since the server's start, but for the warm-up; times are means. Ends with 1 if the
+    server is not ready or a detector fails.
 
     \b
     Examples:
@@ -171,6 +171,4 @@ for _entry in entry_points(group="tridet.commands"):
 
 def main() -> None:
     """Run the command line; errors that can be expected become one line and a non-zero exit."""
-    # gRPC's own log would mix with our messages, for instance when a server says goodbye.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     run(cli, "tridet", TridetError, complete_var=_COMPLETE_VARIABLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Any, NoReturn
@@ -28,6 +29,10 @@ def run(
         expected: the errors that it raises on purpose.
         **settings: of ``click.Command.main``.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # The bytes of a file name that is no UTF-8 are no reason to end.
+            stream.reconfigure(errors="backslashreplace")
     ctrl_c.raise_again()
     try:
         code = cli.main(prog_name=name, standalone_mode=False, **settings)
