@@ -33,15 +33,15 @@ def run(
         if isinstance(stream, io.TextIOWrapper):
             # The bytes of a file name that is no UTF-8 are no reason to end.
             stream.reconfigure(errors="backslashreplace")
-    ctrl_c.raise_again()
     try:
+        ctrl_c.raise_again()
         code = cli.main(prog_name=name, standalone_mode=False, **settings)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else name
         # A missing choice comes with a line for each that there is.
         message = " ".join(error.format_message().split())
         code = _fail(name, f"{message} (see {path} --help)", error.exit_code)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         code = _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone. Python would complain once more when it flushes.
