@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +72,12 @@ def proxy_variable(target: str) -> str | None:
     gRPC itself knows the names in small letters only, and would take the way to this machine
     through the proxy too.
     """
-    host = target.rpartition(":")[0].strip("[]")
-    if is_loopback(target) or urllib.request.proxy_bypass_environment(host):  # type: ignore[attr-defined]
+    variable = next((name for name in _PROXIES if os.environ.get(name)), None)
+    if variable is None or is_loopback(target):
         return None
-    return next((name for name in _PROXIES if os.environ.get(name)), None)
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # slow
+
+    return None if proxy_bypass_environment(target.rpartition(":")[0].strip("[]")) else variable
 
 
 def open_channel(target: str, tls: TLS | None, keepalive_s: float) -> grpc.Channel:

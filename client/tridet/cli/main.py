@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from click.shell_completion import get_completion_class
 
 from tridet import __version__
 from tridet.cli.options import ServerOptions, detector_options, server_options
+from tridet.cli.printable import printable
 from tridet.cli.run import run
 from tridet.cli.stream import stream
 from tridet.cli.writers import FORMATS, STDOUT
@@ -169,6 +171,11 @@ for _entry in entry_points(group="tridet.commands"):
     cli.add_command(_entry.load())
 
 
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"tridet: warning: {printable(str(message))}", err=True)
+
+
 def main() -> None:
     """Run the command line; errors that can be expected become one line and a non-zero exit."""
+    warnings.showwarning = _warn
     run(cli, "tridet", TridetError, complete_var=_COMPLETE_VARIABLE)

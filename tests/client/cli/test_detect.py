@@ -8,14 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import cv2
 import grpc
 import numpy as np
 import pytest
-from fake_triton import FakeTriton, detect, picture, reject, run_cli
+from fake_triton import FakeTriton, detect, detector_config, picture, reject, run_cli
 from PIL import Image
+from tridet import drawing
 
 MAIN = [sys.executable, "-m", "tridet"]
 
@@ -415,3 +417,18 @@ def test_other_formats_are_read_from_a_folder_and_drawn(fake, tmp_path):
             ["blue", "red"]
         ] * 5
     assert names_in(tmp_path / "out") == ["avif.png", "gif.png", "jp2.png", "ppm.ppm", "tif.tif"]
+
+
+def test_a_warning_is_one_line(fake, boards, tmp_path, monkeypatch):
+    def find_none(*_):
+        warnings.warn("no font on this machine has it", stacklevel=2)
+
+    monkeypatch.setattr(drawing, "_opencv_has", lambda _: False)
+    monkeypatch.setattr(drawing, "_font_with", find_none)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # to be put back
+    fake.models["pcb"] = detector_config(labels=json.dumps(["Größe", "green", "red"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        options = ["-q", "--save", tmp_path / "out", "--url", fake.url]
+        code, _, err = run_cli("detect", boards / "b0.png", *options)
+    assert (code, err) == (0, "tridet: warning: no font on this machine has it\n")
