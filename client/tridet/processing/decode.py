@@ -22,7 +22,6 @@ _BITS_TAG = 0x0102  # of TIFF: bits a sample
 # What OpenCV decodes, several times faster. The rest is left to Pillow, which has read the header:
 # what another decoder takes for the size may be another one.
 _BY_OPENCV = ("JPEG", "MPO", "PNG", "WEBP", "BMP")
-_raising_the_limit = Lock()
 # EXIF 2.32, tag Orientation: what turns the stored rows into the upright image; 1 is upright.
 _UPRIGHT: dict[int, Callable[[Any], Any]] = {
     2: lambda pixels: cv2.flip(pixels, 1),
@@ -39,6 +38,40 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 class ImageError(ValueError):
     """The bytes are not an image that can be accepted; the text says why, in one line."""
+
+
+class _PillowsLimit:
+    """Pillow's own limit of pixels, raised where it is below ours for as long as a file is read.
+
+    It is one for the whole process, whose other images it goes on to protect.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._files = 0
+        self._before: int | None = None
+
+    @contextmanager
+    def raised_to(self, pixels: int) -> Iterator[None]:
+        with self._lock:
+            if self._files == 0:
+                self._before = Image.MAX_IMAGE_PIXELS
+            before = self._before
+            raised = before is not None and before < pixels
+            if raised:
+                self._files += 1
+                Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or pixels, pixels)
+        try:
+            yield
+        finally:
+            if raised:
+                with self._lock:
+                    self._files -= 1
+                    if self._files == 0:
+                        Image.MAX_IMAGE_PIXELS = before
+
+
+_pillows_limit = _PillowsLimit()
 
 
 class Header(NamedTuple):
@@ -119,7 +152,7 @@ def _opened(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Iterator[
         raise ImageError("the image is empty: expected a file's bytes, got 0 bytes")
     Image.init()
     known = [name for name in formats if name in Image.OPEN]
-    with _pillow_takes(max_pixels):
+    with _pillows_limit.raised_to(max_pixels):
         try:
             image = Image.open(io.BytesIO(data), formats=known)
         except UnidentifiedImageError:
@@ -133,23 +166,6 @@ def _opened(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Iterator[
             raise ImageError(f"damaged image header: {error}") from None
         with image:
             yield image
-
-
-@contextmanager
-def _pillow_takes(pixels: int) -> Iterator[None]:
-    """Raise Pillow's own limit of pixels where it is below ours, for as long as the block takes.
-
-    It is one for the whole process, whose other images it goes on to protect.
-    """
-    if Image.MAX_IMAGE_PIXELS is None or pixels <= Image.MAX_IMAGE_PIXELS:
-        yield
-        return
-    with _raising_the_limit:
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
 
 
 def _header_of(image: Image.Image, max_pixels: int) -> Header:

@@ -1,6 +1,7 @@
 import io
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -133,3 +134,17 @@ def test_a_format_whose_decoder_is_missing_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.delitem(Image.OPEN, "TIFF")
     with pytest.raises(ImageError, match="not an image: expected JPEG"):
         decoded(data)
+
+
+def test_pillows_limit_is_raised_for_all_who_read_and_then_put_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = encoded("TIFF")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with ThreadPoolExecutor(8) as pool:
+        shapes = set(pool.map(lambda _: decoded(data).shape, range(400)))
+    assert shapes == {(40, 70, 3)}
+    assert Image.MAX_IMAGE_PIXELS == 100
+    with pytest.raises(ImageError):
+        decoded(data[:40])
+    assert Image.MAX_IMAGE_PIXELS == 100
