@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tridet.images import bytes_of
 
@@ -78,8 +79,7 @@ def images_among(paths: Iterable[Path], suffixes: Collection[str] = SUFFIXES) ->
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(NamedTuple):
     """What a command line names."""
 
     images: list[Source]
