@@ -144,7 +144,7 @@ class ServerInfo:
         done = {(one.name, one.version): _step_time(one) for one in self._statistics()}
         states = self._states() or dict.fromkeys(done, "READY")
         models = [
-            ModelStatus(*key, state, self._asked_for(key[0], done.get(key, StepTime())))
+            ModelStatus(*key, state, self._asked_for(key[0], state, done.get(key, StepTime())))
             for key, state in sorted(states.items())
         ]
         served = sorted({name for (name, _), state in states.items() if state == "READY"})
@@ -153,9 +153,11 @@ class ServerInfo:
         groups = {name: named for name, named in members.items() if named}
         return ServerStatus(server.name, server.version, ready, tuple(models), detectors, groups)
 
-    def _asked_for(self, name: str, done: StepTime) -> StepTime:
+    def _asked_for(self, name: str, state: str, done: StepTime) -> StepTime:
         """Return what a model did but for the warm-up at its start, which Triton counts too."""
-        return done.without_warm_up(self._config(name)) if done.requests else done
+        if state != "READY" or not done.requests:
+            return done  # of one that is being unloaded there is no config
+        return done.without_warm_up(self._config(name))
 
     def _states(self) -> dict[tuple[str, str], str]:
         """Return the state of each version of a model; empty without the server's key."""
