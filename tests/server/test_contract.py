@@ -191,7 +191,7 @@ def test_bad_frame_is_an_invalid_argument(
 @pytest.mark.parametrize(
     ("file", "complaint"),
     [
-        (b"\0" * 64, "not an image: expected JPEG, PNG, WEBP, BMP, got 64 bytes"),
+        (b"\0" * 64, f"not an image: expected {', '.join(contract.FORMATS)}, got 64 bytes"),
         (cv2.imencode(".jpg", frame(60, 60))[1].tobytes()[:900], "damaged or truncated image"),
         (cv2.imencode(".png", np.zeros((999, 999, 3), np.uint8))[1].tobytes(), "250000 pixels"),
     ],
