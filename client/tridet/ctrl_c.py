@@ -17,9 +17,11 @@ def _leave(*_: object) -> None:
 
 
 def _is_command() -> bool:
-    # While `python -m tridet` imports this package, sys.argv is not yet what it will be.
-    started = sys.orig_argv if sys.argv[0] == "-m" else [os.path.basename(sys.argv[0])]  # noqa: PTH119 -- pathlib takes longer
-    return any(name in started for name in ("tridet", "tridet-build", "tridet_build"))
+    program = sys.argv[0]
+    if program == "-m":  # Python looks for the module still: sys.argv is not what it will be
+        return bool({"tridet", "tridet_build"} & set(sys.orig_argv))
+    names = program.removesuffix("/__main__.py").rsplit("/", 1)
+    return names[-1] in ("tridet", "tridet-build", "tridet_build")
 
 
 def leave_at_once() -> None:
