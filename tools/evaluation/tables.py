@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table as RichTable
+from tridet.cli.printable import printable
 
 from .results import Operating, Results
 
@@ -29,10 +30,10 @@ class Table:
         )
         for number, name in enumerate(self.columns):
             table.add_column(
-                escape(name), justify="right" if number else "left", no_wrap=number == 0
+                escape(printable(name)), justify="right" if number else "left", no_wrap=number == 0
             )
         for row, cells in enumerate(self.rows):
-            marked = [(escape(c), (row, i) in self.best) for i, c in enumerate(cells)]
+            marked = [(escape(printable(c)), (row, i) in self.best) for i, c in enumerate(cells)]
             table.add_row(*(f"[bold]{c}[/]" if best else c for c, best in marked))
         return table
 
