@@ -13,8 +13,6 @@ DATA ?= data/boards/data.yaml
 BOARDS ?= 500
 # Says that so many are drawn; other programs, or another number, draw them anew.
 DRAWN := data/boards/.drawn-$(BOARDS)
-# The default DATA is drawn first; of any other it is looked at before a minute goes by installing.
-DEFAULT_DATA = $(if $(filter data/boards/data.yaml,$(DATA)),$(DRAWN),$(DATA))
 ARGS ?=
 # The marks of pyproject.toml that `make test-quick` leaves out.
 SLOW := server or full or cameras or packaging or gpu
@@ -26,7 +24,7 @@ WITH_PRECISION = $(if $(PRECISION),--precision $(PRECISION))
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo stream-demo eval check-data test test-quick smoke attack docs lint format serve detect bench repository plans plan check-plans boards check setup setup-dev setup-rtx setup-build setup-cameras constraints clean distclean
+.PHONY: help demo stream-demo eval check-data test test-quick smoke attack docs lint format serve detect bench repository plans plan check-plans boards check setup setup-dev setup-rtx setup-build setup-cameras have-data constraints clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
@@ -66,11 +64,15 @@ check: setup ## Check what tritonserver would load from model_repository/
 bench: setup-dev ## Measure tridet beside two other ways to serve; prints the tables of docs/measurements/pipeline.md
 	@$(BIN)/python tools/figures/bench.py $(ARGS)
 
-eval: setup-dev $(DEFAULT_DATA) ## Evaluate MODEL on DATA (YOLO data.yaml or COCO) through the server that `make serve` runs
+eval: have-data setup-dev ## Evaluate MODEL on DATA (YOLO data.yaml or COCO) through the server that `make serve` runs
 	@$(BIN)/python tools/evaluate.py "$(DATA)" --model "$(MODEL)" $(ARGS)
 
-check-data: setup-dev $(DEFAULT_DATA) ## Check the data set DATA before training: labels, balance, sizes, leaks between splits
+check-data: have-data setup-dev ## Check the data set DATA before training: labels, balance, sizes, leaks between splits
 	@$(BIN)/python tools/check_dataset.py "$(DATA)" $(ARGS)
+
+# The default data is drawn; other data is missed before a minute goes by installing.
+have-data: $(if $(filter data/boards/data.yaml,$(DATA)),$(DRAWN))
+	@test -e "$(DATA)" || { echo 'make: error: DATA: expected a data.yaml or a COCO file, found no $(DATA)' >&2; exit 1; }
 
 stream-demo: setup-dev setup-cameras ## Two RTSP cameras through the default detector; leaves the live page in out/stream-demo
 	@$(BIN)/python tools/stream_demo.py
