@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from local_triton._environment import ALLOCATOR
+from local_triton import ALLOCATOR
 from tridet.access import HTTP_HEADER, RESTRICTED
 
 ROOT = Path(__file__).parents[2]
