@@ -2,9 +2,9 @@
 
 from tridet_build.chain.record import (
     BuildRecord,
-    Calibration,
+    CalibrationRecord,
     File,
-    Gate,
+    GateRecord,
     Profile,
     TensorRT,
 )
@@ -25,8 +25,8 @@ RECORD = BuildRecord(
     achieved="int8",
     layers={"int8": 64, "fp16": 24},
     profiles={"images": Profile((1, 64, 64, 3), (8, 64, 64, 3), (16, 64, 64, 3))},
-    calibration=Calibration(HASH, 500, "entropy"),
-    gates={"precision": Gate(True, {"map_lost_points": 0.4}, {"map_lost_points": 1.0})},
+    calibration=CalibrationRecord(HASH, 500, "entropy"),
+    gates={"precision": GateRecord(True, {"map_lost_points": 0.4}, {"map_lost_points": 1.0})},
     tools={"onnx": "1.20.0"},
     timings_s={"plan": 12.5},
 )

@@ -66,7 +66,7 @@ class Profile:
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class Calibration:
+class CalibrationRecord:
     """What INT8 was calibrated with: a hash over the images and settings."""
 
     sha256: _Hash
@@ -75,7 +75,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class Gate:
+class GateRecord:
     """How a stage was proved: by which figures, against which limits.
 
     Attributes:
@@ -124,8 +124,8 @@ class BuildRecord:
     achieved: str
     layers: dict[str, int] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict)
-    calibration: Calibration | None = None
-    gates: dict[str, Gate] = field(default_factory=dict)
+    calibration: CalibrationRecord | None = None
+    gates: dict[str, GateRecord] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=dict)
     version: Literal[1] = 1

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from build_records import HASH, L4, RECORD
 from tridet_build.chain.record import (
-    Gate,
+    GateRecord,
     TensorRT,
     now,
     plan_fields,
@@ -94,7 +94,7 @@ def test_summary() -> None:
         "gpu": "NVIDIA L4 (compute capability 8.9)",
         "gates": "passed",
     }
-    failed = replace(RECORD, gates={"precision": Gate(False, {})}, plan=None, gpu=None)
+    failed = replace(RECORD, gates={"precision": GateRecord(False, {})}, plan=None, gpu=None)
     assert failed.summary()["gates"] == "failed"
     assert "gpu" not in failed.summary()
 
