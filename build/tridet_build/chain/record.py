@@ -1,14 +1,15 @@
 """``build.json`` beside a plan: what it was built from, with and for, and how it was proved."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, NonNegativeInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from tridet.timestamps import utc_text
 from tridet.versions import installed_versions
 
 from tridet_build.errors import RecordError
@@ -173,7 +174,7 @@ def plan_fields(report: PlanReport, input_name: str) -> dict[str, Any]:
         report.flavour, report.version, settings.hardware, settings.version_compatible
     )
     return {
-        "created": now(),
+        "created": utc_text(time.time()),
         "plan": report.plan and asdict(File(report.plan.name, report.sha256, report.bytes)),
         "tensorrt": asdict(tensorrt),
         "gpu": report.gpu and asdict(report.gpu),
@@ -199,11 +200,6 @@ def record_from_fields(fields: Mapping[str, Any]) -> BuildRecord:
 def tool_versions() -> dict[str, str]:
     """List the installed packages that decide how a plan comes out."""
     return installed_versions(_TOOLS)
-
-
-def now() -> str:
-    """Return the time, ISO 8601 in UTC, to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def read_record(path: Path) -> BuildRecord:
