@@ -127,7 +127,7 @@ def detect(
 def status(server: ServerOptions) -> None:
     """Show the server's health, its models, and where the time of a request goes.
 
-    Each detector is asked about a small grey image: Triton says ready where that fails. Times are
+    Each detector also gets a small grey image, for Triton may say ready where that fails. Times are
     means since the server started. Ends with 1 if the server is not ready or a detector fails.
 
     \b
