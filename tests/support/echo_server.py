@@ -68,7 +68,7 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < deadline, f"never came true: {what}"
-        time.sleep(0.05)
+        time.sleep(0.01)
 
 
 def token_of(server_address: str) -> str:
