@@ -49,7 +49,7 @@ def step(text: str) -> None:
     console.print(f"[bold]> {text}[/bold]")
 
 
-def call(program: str, *arguments: str | Path) -> None:
+def call(program: str, *arguments: str) -> None:
     """Call a command of this environment; its own message has said what is wrong if it fails."""
     if code := subprocess.run([BIN / program, *arguments], cwd=ROOT, check=False).returncode:
         sys.exit(code)
