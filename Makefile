@@ -33,7 +33,8 @@ help: ## List the targets
 demo: setup ## Serve the default detector on a real tritonserver and annotate six boards
 	@$(BIN)/python tools/demo.py
 
-serve: repository ## Serve every detector in MODELS on this machine (ARGS="--help" for options)
+serve: setup ## Serve every detector in MODELS on this machine (ARGS="--help" for options)
+	@$(BIN)/tridet-build repository --models "$(MODELS)" --keep-going
 	@$(BIN)/python tools/serve.py $(ARGS)
 
 detect: setup ## Detect in SOURCES with the server that `make serve` runs; pictures go to out/detect

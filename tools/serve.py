@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import program
 
+import ipaddress
 import signal
 import sys
 import time
@@ -16,10 +17,12 @@ from pathlib import Path
 from types import FrameType
 
 import click
-from local_triton import LocalServer, ServeError, ServerExitedError
+from local_triton import LocalServer, RepositoryUpdates, ServeError, ServerExitedError
 
 _REPOSITORY = Path(__file__).resolve().parents[1] / "model_repository"
 _DEFAULT_GRPC_PORT = 8001
+_LOOK_S = 1.0
+"""Between two looks at the repository."""
 
 
 class _StopRequest(BaseException):
@@ -92,7 +95,10 @@ def main(
     timeout_s: float,
     verbose: bool,
 ) -> None:
-    """Serve a model repository with the tritonserver of the nvidia-pytriton wheel, until Ctrl-C."""
+    """Serve a model repository with the tritonserver of the nvidia-pytriton wheel, until Ctrl-C.
+
+    What changes in the repository meanwhile is taken in.
+    """
     server = LocalServer(
         _relative(repository),
         host=host,
@@ -101,16 +107,18 @@ def main(
         metrics_port=metrics_port,
         model_config_name=model_config_name or None,
         models=models,
+        explicit=True,
         timeout_s=timeout_s,
         log=_say if verbose else _say_indented,
         verbose=verbose,
         keep_up=True,
     )
+    updates = RepositoryUpdates(server, _say, models)
     # Set here because a shell starts a background job with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _on_signal)
     try:
-        status = _serve(server)
+        status = _serve(server, updates)
     except BrokenPipeError:
         server.stop()  # whoever read the log is gone, as in `serve.py | head`
         raise
@@ -119,14 +127,17 @@ def main(
     sys.exit(status)
 
 
-def _serve(server: LocalServer) -> int:
+def _serve(server: LocalServer, updates: RepositoryUpdates) -> int:
     """Serve until the server ends or is to end; the exit status. Raises ServeError."""
     try:
         began = time.monotonic()
         _say(f"starting tritonserver on {server.repository}")
         server.start()
+        if not _is_loopback(server.host):
+            click.echo(_open_to_others(server), err=True)
         _say(_welcome(server, time.monotonic() - began))
-        status = server.wait()
+        while (status := server.wait(_LOOK_S)) is None:
+            updates.look()
         raise ServerExitedError(
             f"tritonserver ended by itself with status {status}: start it again, with --verbose to "
             "see its whole log"
@@ -176,13 +187,35 @@ def _welcome(server: LocalServer, startup_s: float) -> str:
     )
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _open_to_others(server: LocalServer) -> str:
+    ports = ", ".join(
+        url.removesuffix("/metrics").rpartition(":")[2]
+        for url in (server.grpc_url, server.http_url, server.metrics_url)
+    )
+    return (
+        f"WARNING: --host {server.host} opens ports {ports} to everybody who can reach this "
+        "machine: without a password, unencrypted, they may use every model and read the metrics. "
+        "Only managing the server (models, shared memory, traces, log) needs its key. This Triton, "
+        "2.51, lacks the security fixes of 2025 and 2026: trust the network, or serve in the "
+        "container behind a TLS proxy (docs/production.md)"
+    )
+
+
 def _relative(path: Path) -> Path:
     """The path as short as it can be said from the working folder."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    # In one piece: the log is said by another thread.
+    print(f"{line}\n", end="", flush=True)
 
 
 def _say_indented(line: str) -> None:

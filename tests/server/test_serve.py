@@ -51,6 +51,32 @@ def test_welcome_says_what_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "old" not in text
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_loopback_needs_no_warning(host: str) -> None:
+    assert serve._is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "board.example"])
+def test_other_addresses_are_warned_of(host: str) -> None:
+    assert not serve._is_loopback(host)
+    server = LocalServer("r", host=host, grpc_port=9001, http_port=9000, metrics_port=9002)
+    text = serve._open_to_others(server)
+    assert text.startswith(f"WARNING: --host {host} opens ports 9001, 9000, 9002 to everybody")
+    assert "use every model and read the metrics" in text
+    assert "needs its key" in text
+    assert "\n" not in text
+
+
+@pytest.mark.server
+def test_the_command_warns_of_an_open_address(repository: Path, cli: Callable[..., Cli]) -> None:
+    running = cli("--repository", str(repository), "--host", "0.0.0.0", *FREE_PORTS)
+    running.until("Ctrl-C stops")
+    running.process.terminate()
+    status, _, err = running.end()
+    assert status == 0
+    assert err.startswith("WARNING: --host 0.0.0.0 opens ports ")
+
+
 @pytest.mark.server
 def test_two_servers_serve_this_environment_and_leave_nothing(repository: Path) -> None:
     import cv2
@@ -95,11 +121,12 @@ def test_two_servers_serve_this_environment_and_leave_nothing(repository: Path) 
 
 
 @pytest.mark.server
-def test_broken_models_are_named_with_their_reasons(tmp_path: Path) -> None:
+@pytest.mark.parametrize("explicit", [False, True])
+def test_broken_models_are_named_with_their_reasons(tmp_path: Path, explicit: bool) -> None:
     write_model(tmp_path, "echo", ECHO_MODEL)
     write_model(tmp_path, "broken", "import no_such_module_anywhere\n")
     with pytest.raises(ModelLoadError) as caught:
-        LocalServer(tmp_path).start()
+        LocalServer(tmp_path, explicit=explicit).start()
     assert "No module named 'no_such_module_anywhere'" in caught.value.failures["broken"]
     assert "broken/1/model.py(1)" in str(caught.value)
     assert list(caught.value.failures) == ["broken"]
@@ -107,10 +134,11 @@ def test_broken_models_are_named_with_their_reasons(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
-def test_model_without_its_file_fails_instead_of_hanging(tmp_path: Path) -> None:
+@pytest.mark.parametrize("explicit", [False, True])
+def test_model_without_its_file_fails_instead_of_hanging(tmp_path: Path, explicit: bool) -> None:
     write_model(tmp_path, "hollow", None)
     with pytest.raises(ModelLoadError, match=r"'hollow'.*not found"):
-        LocalServer(tmp_path).start()
+        LocalServer(tmp_path, explicit=explicit).start()
 
 
 @pytest.fixture

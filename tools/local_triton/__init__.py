@@ -16,6 +16,7 @@ from .errors import (
     ServerExitedError,
 )
 from .server import LocalServer
+from .updates import RepositoryUpdates
 
 __all__ = [
     "ALLOCATOR",
@@ -25,6 +26,7 @@ __all__ = [
     "NotReadyError",
     "PortTakenError",
     "RepositoryError",
+    "RepositoryUpdates",
     "ServeError",
     "ServerExitedError",
 ]

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO
+from urllib.parse import quote
 
 import numpy as np
 from tridet.access import HTTP_HEADER, RESTRICTED, key_file
@@ -24,7 +25,7 @@ from tridet.files import atomic_text
 
 from .checks import Wheel, check_machine, check_numpy_use, check_port, check_repository, free_ports
 from .environment import server_environment
-from .errors import PortTakenError, ServeError, ServerExitedError
+from .errors import ModelLoadError, PortTakenError, ServeError, ServerExitedError
 from .failures import OPTIONS, startup_error, timeout_error
 from .folder import (
     link_parts,
@@ -34,7 +35,7 @@ from .folder import (
     shm_prefix,
     token_of,
 )
-from .log import TritonLog
+from .log import TritonLog, one_line, reason_from_triton
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _ATTEMPTS = 5
@@ -58,6 +59,7 @@ class LocalServer:
         model_config_name: serve each model by its configs/NAME.pbtxt where it has one, else by its
             config.pbtxt. None: always the latter.
         models: load only these, and what their ensembles need. Empty: all.
+        explicit: whether `load` and `unload` work, as they do where `models` is given.
         timeout_s: how long the server may take to become ready.
         grace_s: how long it may take to stop, before it is killed.
         log: called with each line of the log, from a thread; without it the log is not shown. What
@@ -79,6 +81,7 @@ class LocalServer:
         metrics_port: int = 0,
         model_config_name: str | None = "python",
         models: Sequence[str] = (),
+        explicit: bool = False,
         timeout_s: float = 120.0,
         grace_s: float = 10.0,
         log: Callable[[str], None] | None = None,
@@ -93,7 +96,9 @@ class LocalServer:
         self.model_config_name = model_config_name
         self._asked_ports = (grpc_port, http_port, metrics_port)
         self._ports = self._asked_ports
-        self._load = tuple(models)
+        self._chosen = tuple(models)
+        # Where it is started again, all are those that are there then.
+        self._load = self._chosen or (("*",) if explicit else ())
         self._timeout_s = timeout_s
         self._grace_s = grace_s
         self._show = log
@@ -161,6 +166,20 @@ class LocalServer:
             raise ServerExitedError(f"no answer from {self.http_url}: start the server again")
         return {row["name"]: row.get("state", "not loaded") for row in json.loads(answer)}
 
+    def load(self, model: str) -> None:
+        """Load a model, or what has changed of it; until it is ready the old one serves.
+
+        Raises ModelLoadError when it cannot be loaded, ServerExitedError when nobody answers.
+        """
+        self._manage(model, "load")
+
+    def unload(self, model: str) -> None:
+        """Unload a model when it has answered what it was asked; none if it is not loaded.
+
+        Raises ModelLoadError when the server refuses, ServerExitedError when nobody answers.
+        """
+        self._manage(model, "unload")
+
     def log_tail(self) -> list[str]:
         """The last lines that the server wrote, unabridged (200 at most)."""
         return list(self._log.tail)
@@ -187,7 +206,7 @@ class LocalServer:
         if self.running:
             raise ServeError("the server is running already: stop() it first")
         wheel, libpython = check_machine()
-        check_repository(self.repository, self._load, self.model_config_name)
+        check_repository(self.repository, self._chosen, self.model_config_name)
         check_numpy_use(np.__version__, self.repository)
         remove_leftovers()
         for attempt in range(_ATTEMPTS):
@@ -374,17 +393,36 @@ class LocalServer:
             return False
         return self._http("GET", "/v2/health/ready") is not None
 
+    def _manage(self, model: str, action: str) -> None:
+        path = f"/v2/repository/models/{quote(model, safe='')}/{action}"
+        try:
+            status, body = self._ask("POST", path, self._ports[1], self._timeout_s)
+        except TimeoutError:
+            reason = f"no answer within {self._timeout_s:g} s"
+        except (OSError, http.client.HTTPException):
+            raise ServerExitedError(f"no answer from {self.http_url}: start it again") from None
+        else:
+            if status == 200:
+                return
+            try:
+                reason = reason_from_triton(str(json.loads(body)["error"]))
+            except (ValueError, KeyError, TypeError):
+                reason = one_line(body) or f"status {status}"
+        raise ModelLoadError(f"model {model!r} failed to {action}: {reason}", {model: reason})
+
     def _http(self, method: str, path: str, port: int | None = None) -> str | None:
-        connection = http.client.HTTPConnection(
-            self._client_host, port or self._ports[1], timeout=5
-        )
+        try:
+            status, body = self._ask(method, path, port or self._ports[1], 5)
+        except (OSError, http.client.HTTPException):
+            return None
+        return body if status == 200 else None
+
+    def _ask(self, method: str, path: str, port: int, timeout_s: float) -> tuple[int, str]:
+        connection = http.client.HTTPConnection(self._client_host, port, timeout=timeout_s)
         try:
             connection.request(method, path, headers={HTTP_HEADER: self._key})
             response = connection.getresponse()
-            body = response.read().decode(errors="replace")
-            return body if response.status == 200 else None
-        except (OSError, http.client.HTTPException):
-            return None
+            return response.status, response.read().decode(errors="replace")
         finally:
             connection.close()
 

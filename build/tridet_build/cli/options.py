@@ -135,9 +135,16 @@ def co_served_with(detectors: Sequence[Manifest], models: Path) -> list[Manifest
     return list(found.values())
 
 
-def groups_of(models: Path, prepared: Sequence[Prepared], *, all_chosen: bool) -> list[Group]:
+def groups_of(
+    models: Path,
+    prepared: Sequence[Prepared],
+    *,
+    all_chosen: bool,
+    on_error: Callable[[ManifestError], None] | None = None,
+) -> list[Group]:
     """Load the groups of a folder whose members are all prepared."""
-    return load_groups(models, [one.manifest for one in prepared], all_loaded=all_chosen)
+    manifests = [one.manifest for one in prepared]
+    return load_groups(models, manifests, all_loaded=all_chosen, on_error=on_error)
 
 
 def stages_of(detector: Manifest, overrides: Overrides) -> Stages:

@@ -5,7 +5,7 @@ stages can rely on it.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter, model_validator
@@ -50,7 +50,13 @@ class _GroupFile:
 _GROUP_FILE = TypeAdapter(_GroupFile)
 
 
-def load_groups(models: Path, manifests: Sequence[Manifest], *, all_loaded: bool) -> list[Group]:
+def load_groups(
+    models: Path,
+    manifests: Sequence[Manifest],
+    *,
+    all_loaded: bool,
+    on_error: Callable[[ManifestError], None] | None = None,
+) -> list[Group]:
     """Read the groups of a folder of detectors.
 
     Args:
@@ -58,6 +64,7 @@ def load_groups(models: Path, manifests: Sequence[Manifest], *, all_loaded: bool
         manifests: the detectors that are rendered.
         all_loaded: they are all of the folder, so a group with another member is an error;
             otherwise it is left out.
+        on_error: told what is raised otherwise; that group is left out.
 
     Raises:
         ManifestError: a file is malformed; a group has an unknown member, another's name, or
@@ -66,22 +73,35 @@ def load_groups(models: Path, manifests: Sequence[Manifest], *, all_loaded: bool
     by_name = {manifest.name: manifest for manifest in manifests}
     groups: dict[str, Group] = {}
     for path in sorted(models.glob(f"*/{GROUP_FILE}")):
-        file = read_toml(path, _GROUP_FILE)
-        unknown = [name for name in file.group if name not in by_name]
-        if unknown and not all_loaded:
-            continue
-        if unknown:
-            raise ManifestError(
-                f"{path}: group: expected detectors among {', '.join(sorted(by_name))}, "
-                f"got {', '.join(unknown)}"
-            )
-        if file.name in by_name or file.name in groups:
-            owner = "detector" if file.name in by_name else "group"
-            raise ManifestError(f"{path}: name: {file.name!r} is another {owner}'s name already")
-        group = Group(file.name, tuple(by_name[name] for name in file.group))
-        _check_common(path, group)
-        groups[group.name] = group
+        try:
+            group = _load_group(path, by_name, all_loaded=all_loaded)
+            if group and group.name in groups:
+                raise ManifestError(f"{path}: name: {group.name!r} is another group's name already")
+        except ManifestError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+        else:
+            if group:
+                groups[group.name] = group
     return list(groups.values())
+
+
+def _load_group(path: Path, by_name: Mapping[str, Manifest], *, all_loaded: bool) -> Group | None:
+    file = read_toml(path, _GROUP_FILE)
+    unknown = [name for name in file.group if name not in by_name]
+    if unknown and not all_loaded:
+        return None
+    if unknown:
+        raise ManifestError(
+            f"{path}: group: expected detectors among {', '.join(sorted(by_name))}, "
+            f"got {', '.join(unknown)}"
+        )
+    if file.name in by_name:
+        raise ManifestError(f"{path}: name: {file.name!r} is another detector's name already")
+    group = Group(file.name, tuple(by_name[name] for name in file.group))
+    _check_common(path, group)
+    return group
 
 
 def _check_common(path: Path, group: Group) -> None:

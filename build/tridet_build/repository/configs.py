@@ -20,6 +20,8 @@ from tridet_build.manifest.sizes import Sizes
 Runtime: TypeAlias = Literal["tensorrt", "onnxruntime", "python"]
 RUNTIMES: Final[tuple[Runtime, ...]] = ("tensorrt", "onnxruntime", "python")
 NMS: Final = "nms"
+RENDERED: Final = "# Rendered by tridet-build"
+"""What a config begins with that this project may replace, and remove."""
 
 _UINT8, _FP32, _INT32, _INT64 = pb.TYPE_UINT8, pb.TYPE_FP32, pb.TYPE_INT32, pb.TYPE_INT64
 _IMAGE: Final = (contract.IMAGE, _UINT8, [-1, -1, 3])
@@ -45,6 +47,11 @@ def preprocess_name(sizes: Sizes) -> str:
 def detector_name(name: str) -> str:
     """Name of the step that runs the serving graph of the detector ``name``."""
     return f"{name}_detector"
+
+
+def ensemble_names(name: str) -> tuple[str, str]:
+    """Names of the ensembles of the detector or group ``name``: of images, and of encoded ones."""
+    return name, name + contract.ENCODED_SUFFIX
 
 
 def preprocess_config(sizes: Sizes, manifests: Sequence[Manifest]) -> pb.ModelConfig:
@@ -194,7 +201,7 @@ def group_config(
 def to_text(config: pb.ModelConfig) -> str:
     """Render a config as ``config.pbtxt``."""
     text: str = text_format.MessageToString(config, as_utf8=True)
-    return f"# Rendered by tridet-build (`make repository`): change the manifest instead.\n{text}"
+    return f"{RENDERED} (`make repository`): change the manifest instead.\n{text}"
 
 
 def _ensemble(name: str, members: Sequence[Manifest], encoded: bool) -> pb.ModelConfig:
@@ -202,7 +209,7 @@ def _ensemble(name: str, members: Sequence[Manifest], encoded: bool) -> pb.Model
     source = _ENCODED if encoded else _IMAGE
     first = members[0]
     config = pb.ModelConfig(
-        name=name + (contract.ENCODED_SUFFIX if encoded else ""),
+        name=ensemble_names(name)[encoded],
         platform="ensemble",
         max_batch_size=min(member.batch.max for member in members),
     )

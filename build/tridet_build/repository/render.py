@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from google.protobuf import text_format
 from tridet import processing
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -19,6 +20,7 @@ from tridet_build.errors import RepositoryError
 from tridet_build.files import write_atomically
 from tridet_build.manifest.groups import Group
 from tridet_build.manifest.manifest import Manifest
+from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.file import weights_sha256
 from tridet_build.onnx.serving_graph import graph_of
 from tridet_build.repository import configs
@@ -81,10 +83,12 @@ def write(
     co_served: Sequence[Manifest] = (),
     builds: Builds = _NO_BUILDS,
     graphs: Mapping[str, bytes] = _NO_GRAPHS,
+    alone: bool = False,
 ) -> list[Path]:
     """Write the repository, each file atomically, and return the files that changed.
 
-    Files of other detectors under ``root`` are left alone.
+    Files of other detectors under ``root`` are left alone, and the steps that they share with these
+    go on taking their batches.
 
     Args:
         manifests: the detectors to write, with ONNX weights and labels.
@@ -93,6 +97,7 @@ def write(
         co_served: all detectors that the shared steps serve; ``manifests`` if empty.
         builds: by detector, facts for its ``tridet.build``; those of its weights if missing.
         graphs: by detector, its serving graph where that is made already.
+        alone: there are no other detectors under ``root``, or they are about to be removed.
 
     Raises:
         OnnxError, GraphError: a weights file cannot be wrapped; nothing has been written then.
@@ -100,6 +105,8 @@ def write(
     """
     _check_names(manifests, groups)
     files = render(manifests, groups, co_served=co_served, builds=builds)
+    if not alone:
+        _keep_batches(files, root, [m.input_size for m in co_served or manifests])
     for manifest in manifests:
         name = configs.detector_name(manifest.name)
         graph = graphs.get(manifest.name) or graph_of(manifest)
@@ -108,6 +115,28 @@ def write(
         return [root / path for path, content in files.items() if _write(root / path, content)]
     except OSError as error:
         raise RepositoryError(f"{root}: cannot be written: {error}") from None
+
+
+def folders(manifests: Sequence[Manifest], groups: Iterable[Group]) -> set[str]:
+    """Return the model folders that these detectors, their shared steps and the groups have."""
+    names = {configs.NMS, *(configs.preprocess_name(m.input_size) for m in manifests)}
+    names |= {configs.detector_name(m.name) for m in manifests}
+    for name in (one.name for part in (manifests, groups) for one in part):
+        names.update(configs.ensemble_names(name))
+    return names
+
+
+def _keep_batches(files: dict[str, bytes], root: Path, sizes: Iterable[Sizes]) -> None:
+    """Let no shared step take smaller batches than before: Triton refuses an ensemble of larger."""
+    for step in {configs.NMS, *map(configs.preprocess_name, sizes)}:
+        path = f"{step}/config.pbtxt"
+        try:
+            before = text_format.Parse((root / path).read_bytes(), ModelConfig())
+        except (OSError, text_format.ParseError):
+            continue
+        config = text_format.Parse(files[path], ModelConfig())
+        config.max_batch_size = max(config.max_batch_size, before.max_batch_size)
+        files[path] = _text(config)
 
 
 def _check_names(manifests: Sequence[Manifest], groups: Iterable[Group]) -> None:

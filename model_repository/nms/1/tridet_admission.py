@@ -71,7 +71,8 @@ class Admission:
     """The frames of one server that are under way, as its preprocess and nms instances see them.
 
     Args:
-        capacity: most frames under way.
+        capacity: most frames under way; that of the first instance counts as long as the server
+            runs, since the table is laid out for it.
         max_wait_s: longest that a frame may take, from the door to its last step.
         folder: where the table lies; memory-backed, common to the instances.
 
@@ -81,13 +82,11 @@ class Admission:
     """
 
     def __init__(self, capacity: int, max_wait_s: float, folder: Path = Path("/dev/shm")) -> None:
-        self._capacity = capacity
         self._max_wait_s = max_wait_s
         self._file = _open_table(folder)
+        self._capacity = capacity = _lay_out(self._file, capacity)
         places, left = _ROWS * capacity, _ROWS * _RECENT
-        words = _ROWS + places * _FRAME_WORDS + left * _LEFT_WORDS
-        # Grows with zeros, which are free places, and only once: the capacity is the same for all.
-        os.ftruncate(self._file, 8 * words)
+        words = _words(capacity)
         # A plain array over the mapping: np.memmap spends longer on itself than on this work.
         table = np.frombuffer(mmap.mmap(self._file, 8 * words), np.int64)
         self._owners, frames, left_words = np.split(table, [_ROWS, words - left * _LEFT_WORDS])
@@ -258,6 +257,23 @@ def _open_table(folder: Path) -> int:
         os.close(file)
         raise RuntimeError(f"{path}: expected a file of this user, got another's")
     return file
+
+
+def _lay_out(file: int, capacity: int) -> int:
+    """Give a new table its size, which then stays; return the capacity that it has."""
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        words = os.fstat(file).st_size // 8
+        if not words:
+            os.ftruncate(file, 8 * _words(capacity))  # zeros, which are free places
+            return capacity
+        return (words - _words(0)) // (_ROWS * _FRAME_WORDS)
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _words(capacity: int) -> int:
+    return _ROWS + _ROWS * capacity * _FRAME_WORDS + _ROWS * _RECENT * _LEFT_WORDS
 
 
 def _start_of(pid: int) -> str:

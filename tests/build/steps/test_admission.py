@@ -60,6 +60,17 @@ def test_instances_share_one_count(tmp_path: Path) -> None:
     preprocess.admit(2)
 
 
+def test_an_instance_of_another_limit_does_not_harm_the_table(tmp_path: Path) -> None:
+    """As when the steps are loaded anew, one after the other, with another max_in_flight."""
+    preprocess = Admission(2, 10, tmp_path)
+    ticket = preprocess.admit(1)
+    smaller, larger = Admission(1, 10, tmp_path), Admission(9, 10, tmp_path)
+    with pytest.raises(OverloadedError, match="at most 2 frames under way, got 1 and 2 more"):
+        larger.admit(2)
+    smaller.release(ticket)
+    larger.release(preprocess.admit(2))
+
+
 def served_each(door: Admission, clock: Clock, seconds: float, times: int) -> None:
     """Let so many frames through, one after the other, each in so many seconds."""
     for _ in range(times):
