@@ -45,7 +45,7 @@ def main(
         checked = _check(dataset, imgsz, workers)
         out.mkdir(parents=True, exist_ok=True)
         write_bytes(out / "report.json", json_text(checked).encode())
-        write_bytes(out / "report.html", check_page(checked).encode())
+        write_bytes(out / "report.html", check_page(checked).encode(errors="backslashreplace"))
     except KeyboardInterrupt:
         print("check_dataset.py: interrupted, nothing written", file=sys.stderr)
         sys.exit(130)

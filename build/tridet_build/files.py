@@ -15,8 +15,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
-        # Whatever the umask says: a server in a container runs as another user.
-        temporary.chmod(0o644)
+        # Whatever the umask says: a server in a container runs as another user. Not a device's.
+        if temporary.is_file():
+            temporary.chmod(0o644)
 
 
 def sha256_of(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from tridet.access import metadata_of
 from tridet.exceptions import InvalidInput
 
 _KEEPALIVE_TIMEOUT_S = 10.0
+# In the order in which gRPC looks for them.
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 _RESTRICTED_METHODS = (
     "RepositoryIndex",
     "SystemSharedMemoryRegister",
@@ -63,9 +66,23 @@ def is_loopback(target: str) -> bool:
         return host == "localhost"
 
 
+def proxy_variable(target: str) -> str | None:
+    """Return the environment variable that sends calls to the target through an HTTP proxy.
+
+    gRPC itself knows the names in small letters only, and would take the way to this machine
+    through the proxy too.
+    """
+    variable = next((name for name in _PROXIES if os.environ.get(name)), None)
+    if variable is None or is_loopback(target):
+        return None
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # slow
+
+    return None if proxy_bypass_environment(target.rpartition(":")[0].strip("[]")) else variable
+
+
 def open_channel(target: str, tls: TLS | None, keepalive_s: float) -> grpc.Channel:
     """Open a blocking channel; it connects with the first call."""
-    options = _options(keepalive_s)
+    options = _options(target, keepalive_s)
     if tls is None:
         return grpc.insecure_channel(target, options)
     return grpc.secure_channel(target, _credentials(tls), options)
@@ -73,7 +90,7 @@ def open_channel(target: str, tls: TLS | None, keepalive_s: float) -> grpc.Chann
 
 def open_aio_channel(target: str, tls: TLS | None, keepalive_s: float) -> grpc.aio.Channel:
     """Open an asyncio channel; call it in the event loop that will use it."""
-    options = _options(keepalive_s)
+    options = _options(target, keepalive_s)
     if tls is None:
         return grpc.aio.insecure_channel(target, options)
     return grpc.aio.secure_channel(target, _credentials(tls), options)
@@ -98,8 +115,9 @@ def _with_key(call: Callable[..., Any], target: str) -> Callable[..., Any]:
     )
 
 
-def _options(keepalive_s: float) -> list[tuple[str, int]]:
+def _options(target: str, keepalive_s: float) -> list[tuple[str, int]]:
     return [
+        ("grpc.enable_http_proxy", int(proxy_variable(target) is not None)),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),
         ("grpc.keepalive_time_ms", int(keepalive_s * 1000)),

@@ -1,4 +1,4 @@
-"""Ctrl-C while the command ``tridet`` begins and ends: exit status 130, and no traceback.
+"""Ctrl-C while a command begins and ends: exit status 130, and no traceback. And no log of gRPC.
 
 To be imported before anything heavy. In a program that uses the library it does nothing.
 """
@@ -17,10 +17,11 @@ def _leave(*_: object) -> None:
 
 
 def _is_command() -> bool:
-    # While `python -m tridet` imports this package, sys.argv is not yet what it will be.
-    return os.path.basename(sys.argv[0]) == "tridet" or (  # noqa: PTH119 -- pathlib takes longer
-        sys.argv[0] == "-m" and "tridet" in sys.orig_argv
-    )
+    program = sys.argv[0]
+    if program == "-m":  # Python looks for the module still: sys.argv is not what it will be
+        return bool({"tridet", "tridet_build"} & set(sys.orig_argv))
+    names = program.removesuffix("/__main__.py").rsplit("/", 1)
+    return names[-1] in ("tridet", "tridet-build", "tridet_build")
 
 
 def leave_at_once() -> None:
@@ -36,4 +37,7 @@ def raise_again() -> None:
 
 
 if hasattr(sys, "argv") and sys.argv and _is_command():
+    # gRPC reads it while it is imported. Its own log would mix with our messages, when a server
+    # says goodbye or answers TLS with plain text.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     leave_at_once()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from html import escape
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,10 @@ import numpy.typing as npt
 from tridet.exceptions import InvalidInput
 from tridet.extras import require
 from tridet.groups import MemberInfo
-from tridet.images import check_pixels
+from tridet.images import pixels_to_draw_on
 
 if TYPE_CHECKING:
+    import PIL.Image
     import supervision
 
 Float32Array = npt.NDArray[np.float32]
@@ -41,7 +43,8 @@ class Detection(NamedTuple):
 class Detections:
     """The objects found in one image, strongest first. The arrays are read-only.
 
-    Iterating gives one ``Detection`` per object.
+    Iterating gives one ``Detection`` per object, as does an index; a slice, row numbers or a mask
+    give the ``Detections`` of these. A notebook shows a table.
     """
 
     boxes: Float32Array
@@ -91,6 +94,49 @@ class Detections:
             track_id = track if track >= 0 else None
             yield Detection(tuple(box), score, class_id, self._name(class_id), track_id)
 
+    @overload
+    def __getitem__(self, which: int | np.integer[Any]) -> Detection: ...
+
+    @overload
+    def __getitem__(self, which: slice | Sequence[int] | npt.NDArray[Any]) -> Detections: ...
+
+    def __getitem__(
+        self, which: int | np.integer[Any] | slice | Sequence[int] | npt.NDArray[Any]
+    ) -> Detection | Detections:
+        """Return one object, or those of a slice, of row numbers or of a mask bool [n].
+
+        Raises:
+            IndexError: there is no such row, or the mask is not of n.
+        """
+        if isinstance(which, (int, np.integer)):
+            row = range(len(self))[which]
+            return next(iter(self._rows(slice(row, row + 1))))
+        if not isinstance(which, slice):
+            which = np.asarray(which)
+            which = which.astype(np.intp) if which.size == 0 else which
+        return self._rows(which)
+
+    def _rows(self, rows: slice | npt.NDArray[Any]) -> Detections:
+        return replace(
+            self,
+            boxes=self.boxes[rows],
+            scores=self.scores[rows],
+            class_ids=self.class_ids[rows],
+            track_ids=None if self.track_ids is None else self.track_ids[rows],
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows."""
+        rows = "".join(
+            f"<tr><td>{escape(found.name)}</td><td>{found.score:.2f}</td>"
+            f"<td>{', '.join(f'{side:.1f}' for side in found.box)}</td></tr>"
+            for found in self
+        )
+        title = escape(f"{len(self)} detections in {self.source or 'an image'}")
+        size = "{} x {} pixels".format(*self.image_size)
+        header = "<tr><th>name</th><th>score</th><th>x1, y1, x2, y2</th></tr>"
+        return f"<table><caption>{title}, {size}</caption>{header}{rows}</table>"
+
     @property
     def names(self) -> tuple[str, ...]:
         """The label of each detection, n of them."""
@@ -117,12 +163,10 @@ class Detections:
     def _of(self, member: MemberInfo) -> Detections:
         ids = member.class_ids
         rows = (self.class_ids >= ids.start) & (self.class_ids < ids.stop)
+        found = self._rows(rows)
         return replace(
-            self,
-            boxes=self.boxes[rows],
-            scores=self.scores[rows],
-            class_ids=self.class_ids[rows] - np.int32(ids.start),
-            track_ids=None if self.track_ids is None else self.track_ids[rows],
+            found,
+            class_ids=found.class_ids - np.int32(ids.start),
             labels=member.labels,
             members=(replace(member, class_ids=range(len(ids))),),
         )
@@ -169,23 +213,24 @@ class Detections:
             data={"class_name": np.array(self.names, dtype=np.str_)},
         )
 
-    def annotate(self, image: UInt8Array) -> UInt8Array:
-        """Return a copy of ``image`` with the boxes and their labels drawn on it.
+    def annotate(self, image: UInt8Array | PIL.Image.Image) -> UInt8Array:
+        """Return uint8 [h, w, 3] BGR: ``image`` with the boxes and their labels drawn on a copy.
 
         A label is ``name score``, with tracking ``#id name score``; colours go by the class.
 
         Args:
-            image: uint8 [h, w, 3], BGR: the image that was given to the detector, upright.
+            image: what was given to the detector, upright: pixels, or an image of Pillow (see
+                ``ImageLike``). For a path or bytes read them first: ``cv2.imread(path)``.
 
         Raises:
-            InvalidInput: ``image`` is not such an array, or not of ``image_size``.
+            InvalidInput: ``image`` is none of these, or not of ``image_size``.
             MissingExtra: supervision is not installed.
         """
         require("draw", "supervision")
         from tridet.drawing import draw_boxes
 
-        check_pixels(image)
-        height, width = image.shape[:2]
+        pixels = pixels_to_draw_on(image)
+        height, width = pixels.shape[:2]
         if (width, height) != self.image_size:
             expected = "{} x {}".format(*self.image_size)
             raise InvalidInput(
@@ -196,7 +241,7 @@ class Detections:
             + f"{found.name} {found.score:.2f}"
             for found in self
         ]
-        return draw_boxes(image, self.boxes, self.class_ids, texts)
+        return draw_boxes(pixels, self.boxes, self.class_ids, texts)
 
 
 def _set_read_only(

@@ -78,7 +78,8 @@ class Detector(Core):
         """Detect objects in one image, or in a list of images with several requests in flight.
 
         Args:
-            image: a path, a file's bytes, or uint8 [h, w, 3] BGR; or a list of these.
+            image: a path, a file's bytes, pixels in BGR order, or an image of Pillow; see
+                ``ImageLike``; or a list of these.
             timeout_s: what each image may take, in place of the detector's own limit.
             **thresholds: override those of the detector for this call.
 

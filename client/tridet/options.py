@@ -33,8 +33,9 @@ class Thresholds(TypedDict, total=False):
     """Of two boxes of one class that overlap by more, in [0, 1], the weaker is dropped."""
     max_det: int | None
     """At most this many detections, the strongest first."""
-    classes: Iterable[str | int] | None
-    """Only these classes, by name or index."""
+    classes: str | int | Iterable[str | int] | None
+    """Only these classes, by name or index; in one text with commas between them. A number in a
+    text is an index where no class is named so."""
     agnostic: bool | None
     """Let boxes of different classes suppress each other."""
     imgsz: int | None
@@ -90,15 +91,18 @@ def parameters_from_thresholds(
 
 
 def _class_ids(classes: Any, labels: tuple[str, ...]) -> list[int]:
-    if isinstance(classes, (str, Integral)):
+    if isinstance(classes, str):
+        classes = _parts_of(classes, labels)
+    elif isinstance(classes, Integral):
         classes = [classes]
     if not isinstance(classes, Iterable):
         raise InvalidInput(f"classes: expected names or indices, got {classes!r}")
     indices = []
     for item in classes:
+        is_number = isinstance(item, Integral) or (isinstance(item, str) and item.isdecimal())
         if isinstance(item, str) and item in labels:
             indices.append(labels.index(item))
-        elif isinstance(item, Integral) and 0 <= int(item) < len(labels):
+        elif is_number and 0 <= int(item) < len(labels):
             indices.append(int(item))
         else:
             raise InvalidInput(
@@ -106,3 +110,19 @@ def _class_ids(classes: Any, labels: tuple[str, ...]) -> list[int]:
                 f"{len(labels) - 1}, got {item!r}"
             )
     return indices
+
+
+def _parts_of(text: str, labels: tuple[str, ...]) -> list[str]:
+    """Split a text at its commas, but for those of a class's own name, as in ``nut, bolt``."""
+    pieces, parts = text.split(","), []
+    while pieces:
+        # The longest that is a name; else one piece, which may be an index.
+        for count in range(len(pieces), 0, -1):
+            joined = ",".join(pieces[:count])
+            part = joined if joined in labels else joined.strip()
+            if part in labels or count == 1:
+                break
+        if part:
+            parts.append(part)
+        del pieces[:count]
+    return parts

@@ -6,6 +6,7 @@ import re
 
 import grpc
 
+from tridet.channel import proxy_variable, target_from_url
 from tridet.exceptions import (
     InvalidInput,
     Overloaded,
@@ -29,6 +30,8 @@ _REGION_LOST = re.compile(r"Unable to find (?:system )?shared memory region")
 _STEP_DEAD = re.compile(r"Stub process '?\S+'? is not healthy")
 # Python backends prefix what they report, and append the place in their source.
 _BACKEND_PREFIX = re.compile(r"^.*?Failed to process the request\(s\) for model .*?, message: ")
+# Of OpenSSL, what failed at last: WRONG_VERSION_NUMBER is an answer in plain text.
+_TLS_CAUSE = re.compile(r"Tls handshake failed.*OPENSSL_internal:(\w+).*")
 # gRPC precedes the cause of a failed connection with the history of its attempts.
 _CONNECTION_PREFIX = re.compile(r"^.*last error: \w+: ")
 _RAISED_AS = re.compile(r"^(?:TritonModelException|TritonError): ")
@@ -68,6 +71,7 @@ def is_region_lost(error: BaseException | None) -> bool:
 def reason_of(error: grpc.RpcError) -> str:
     """Return the server's text in one line, without a Python backend's decoration."""
     details = _CONNECTION_PREFIX.sub("", error.details() or "")
+    details = _TLS_CAUSE.sub(r"TLS handshake failed: \1", details)
     text = _RAISED_AS.sub("", _BACKEND_PREFIX.sub("", details.split("\n\nAt:")[0]).strip())
     return " ".join(text.split()) or f"no reason given ({error.code().name})"
 
@@ -92,7 +96,15 @@ def error_from_rpc(error: grpc.RpcError, url: str, timeout_s: float) -> TridetEr
 
 def unreachable(error: grpc.RpcError, url: str) -> ServerUnreachable:
     """Return the error for a call that did not reach a server."""
+    proxy = proxy_variable(target_from_url(url))
+    if "Tls handshake failed" in (error.details() or ""):
+        return ServerUnreachable(
+            f"no secure connection to {url} ({reason_of(error)}): "
+            "does it speak TLS (leave --tls out if not), and is its certificate one to trust?"
+        )
+    way = f"; the way there is through the proxy of {proxy}, unless no_proxy names the host"
     return ServerUnreachable(
         f"no server answers at {url} ({reason_of(error)}): "
         "is tritonserver running, and is this its gRPC port (8001 by default)?"
+        + (way if proxy else "")
     )

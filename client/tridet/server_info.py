@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
@@ -43,6 +43,27 @@ class StepTime:
 
     def __sub__(self, other: StepTime) -> StepTime:
         return StepTime(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+
+    def without_warm_up(self, config: Any) -> StepTime:
+        """Take away what the ``ModelConfig`` has a model do when it is loaded.
+
+        Triton does not tell the time of that apart: the means of the times stay as they are.
+        """
+        copies = sum(group.count * max(1, len(group.gpus)) for group in config.instance_group)
+        runs = [(max(1, run.count), max(1, run.batch_size)) for run in config.model_warmup]
+        images = copies * sum(count * batch for count, batch in runs)
+        left = max(0, self.requests - images)
+        share = left / max(1, self.requests)
+        times = {f.name: round(getattr(self, f.name) * share) for f in fields(self)}
+        executions = max(0, self.executions - copies * sum(count for count, _ in runs))
+        inferences = max(0, self.inferences - images)
+        return replace(
+            StepTime(**times),
+            requests=left,
+            executions=executions,
+            inferences=inferences,
+            failures=self.failures,
+        )
 
     def ms(self, part: str) -> float:
         """Return milliseconds a request of a part: success, queue, compute_input, ..."""
@@ -123,7 +144,7 @@ class ServerInfo:
         done = {(one.name, one.version): _step_time(one) for one in self._statistics()}
         states = self._states() or dict.fromkeys(done, "READY")
         models = [
-            ModelStatus(*key, state, done.get(key, StepTime()))
+            ModelStatus(*key, state, self._asked_for(key[0], state, done.get(key, StepTime())))
             for key, state in sorted(states.items())
         ]
         served = sorted({name for (name, _), state in states.items() if state == "READY"})
@@ -131,6 +152,12 @@ class ServerInfo:
         members = {name: members_from_config(self._config(name)) for name in detectors}
         groups = {name: named for name, named in members.items() if named}
         return ServerStatus(server.name, server.version, ready, tuple(models), detectors, groups)
+
+    def _asked_for(self, name: str, state: str, done: StepTime) -> StepTime:
+        """Return what a model did but for the warm-up at its start, which Triton counts too."""
+        if state != "READY" or not done.requests:
+            return done  # of one that is being unloaded there is no config
+        return done.without_warm_up(self._config(name))
 
     def _states(self) -> dict[tuple[str, str], str]:
         """Return the state of each version of a model; empty without the server's key."""

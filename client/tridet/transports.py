@@ -17,10 +17,11 @@ from typing import Literal, TypeAlias
 import cv2
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 
 from tridet.channel import is_loopback
 from tridet.exceptions import InvalidInput
-from tridet.images import ImageLike, UInt8Array, bytes_of, check_pixels, pixels_of, size_of
+from tridet.images import ImageLike, UInt8Array, bytes_of, pixels_of, size_of
 from tridet.model import ModelInfo
 from tridet.processing.contract import DETECTIONS, ENCODED, ENCODED_SUFFIX, IMAGE
 from tridet.processing.letterbox import fit, undo_letterbox
@@ -117,10 +118,10 @@ def _outputs(model: ModelInfo) -> tuple[str, ...]:
 
 
 def _encoded(image: ImageLike, model: ModelInfo) -> Payload:
-    if isinstance(image, np.ndarray):
-        check_pixels(image)
-        size = (image.shape[1], image.shape[0])
-        data = _jpeg_from_pixels(image)
+    if isinstance(image, (np.ndarray, PIL.Image.Image)):
+        pixels = pixels_of(image, model.max_pixels)
+        size = (pixels.shape[1], pixels.shape[0])
+        data = _jpeg_from_pixels(pixels)
     else:
         content = bytes_of(image)
         size = size_of(content, model.max_pixels)

@@ -121,10 +121,10 @@ def _frames(sources: Sequence[str], sizes: Sequence[str]) -> list[Frames]:
         return [frames_of_size(text) for text in sizes or [_DEFAULT_SIZE]]
     if sizes:
         raise click.UsageError("--size is for made frames: leave it out where images are given")
-    found, problems = find_sources(sources, recursive=False)
-    names = [source.name for source in found]
-    if problems:
-        raise InvalidInput(problems[0])
+    found = find_sources(sources, recursive=False)
+    names = [source.name for source in found.images]
+    if found.problems:
+        raise InvalidInput(found.problems[0])
     if STDIN in names:
         raise InvalidInput("-: expected image files, got stdin")
     return [frames_of_files(names)]

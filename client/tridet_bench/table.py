@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rich.markup import escape
 from rich.table import Table as RichTable
+from tridet.cli.printable import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,14 @@ class Table:
         table = RichTable(title=self.title, title_justify="left", box=None, pad_edge=False)
         for position, column in enumerate(self.columns):
             table.add_column(
-                escape(column),
+                escape(printable(column)),
                 justify="left" if position < self.text_columns else "right",
                 overflow="fold",
             )
         for number, cells in enumerate(self.rows):
-            marked = ((escape(cell), (number, i) in self.best) for i, cell in enumerate(cells))
+            marked = (
+                (escape(printable(cell)), (number, i) in self.best) for i, cell in enumerate(cells)
+            )
             table.add_row(*(f"[bold]{cell}[/]" if best else cell for cell, best in marked))
         return table
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import grpc
 import pytest
 from fake_triton import FakeTriton, picture, run_cli
 from tridet import TLS, Detector, InvalidInput, ServerUnreachable
-from tridet.channel import is_loopback
+from tridet.channel import is_loopback, proxy_variable
 
 # A throwaway pair for localhost that signs itself, valid until 2126; it protects nothing.
 KEY = b"""-----BEGIN PRIVATE KEY-----
@@ -82,3 +86,45 @@ def test_missing_files():
 )
 def test_which_servers_may_be_on_this_machine(url, loopback):
     assert is_loopback(url) == loopback
+
+
+@pytest.mark.parametrize(
+    ("url", "environment", "variable"),
+    [
+        ("127.0.0.1:8001", {"http_proxy": "http://p:1"}, None),
+        ("localhost:8001", {"http_proxy": "http://p:1"}, None),
+        ("triton:8001", {}, None),
+        ("triton:8001", {"http_proxy": "http://p:1"}, "http_proxy"),
+        ("triton:8001", {"grpc_proxy": "http://p:1", "http_proxy": "http://p:1"}, "grpc_proxy"),
+        ("triton:8001", {"HTTP_PROXY": "http://p:1"}, None),
+        ("triton:8001", {"http_proxy": "http://p:1", "no_proxy": "a,triton"}, None),
+        ("gpu.example.org:8001", {"https_proxy": "http://p:1", "NO_PROXY": ".example.org"}, None),
+    ],
+)
+def test_which_way_is_through_a_proxy(monkeypatch, url, environment, variable):
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert proxy_variable(url) == variable
+
+
+def test_a_proxy_is_no_matter_of_this_machine_and_named_elsewhere(fake, monkeypatch):
+    for name in ("no_proxy", "NO_PROXY", "https_proxy", "grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with Detector(fake.url, "pcb") as detector:
+        assert len(detector(picture(64, 64))) == 2
+    far = Detector("192.0.2.1:8001", "pcb", retries=0, timeout_s=5)
+    with pytest.raises(ServerUnreachable, match="through the proxy of http_proxy"):
+        far.connect()
+
+
+def test_tls_to_a_server_without_it_is_one_line(fake):
+    command = [sys.executable, "-m", "tridet", "status", "--tls", "--url", fake.url]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("tridet: error: no secure connection to")
+    assert "leave --tls out if not" in line

@@ -51,6 +51,11 @@ def test_the_command_ends_with_130_and_no_word(tmp_path, name):
         assert interrupted(tmp_path, name, *command) == (130, "")
 
 
+@pytest.mark.parametrize("name", ["click", "tridet.async_detector", "tridet_build.cli.plans"])
+def test_tridet_build_ends_so_too(tmp_path, name):
+    assert interrupted(tmp_path, name, "-m", "tridet_build") == (130, "")
+
+
 def test_in_the_middle_of_a_command_it_is_130_as_well(tmp_path):
     script = tmp_path / "tridet"
     script.write_text(COMMAND)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
-from tridet import Detection, Detections, InvalidInput, MemberInfo
+from tridet import Detection, Detections, InvalidInput, MemberInfo, drawing
 
 LABELS = ("short", "spur", "open_circuit")
 
@@ -148,3 +150,65 @@ def test_labels_show_the_track():
         dataclasses.replace(found, track_ids=[-1, -1]).annotate(image), plain
     )
     assert (dataclasses.replace(found, track_ids=[12, -1]).annotate(image) != plain).any()
+
+
+def test_an_index_gives_one_and_the_rest_are_subsets():
+    found = dataclasses.replace(detections(), track_ids=[12, -1])
+    assert found[0] == next(iter(found)) and found[-1] == found[1] == list(found)[1]
+    assert found[np.int64(1)].name == "spur"
+    with pytest.raises(IndexError):
+        found[2]
+    assert list(found[1:]) == [found[1]] and found[1:].labels == LABELS
+    assert found[::-1].names == ("spur", "short")
+    assert list(found[[1, 0]]) == [found[1], found[0]]
+    assert found[found.scores > 0.6].track_ids.tolist() == [12]
+    assert len(found[[]]) == len(found[:0]) == 0
+    with pytest.raises(IndexError):
+        found[np.array([True])]
+
+
+def test_a_notebook_shows_a_table():
+    found = dataclasses.replace(detections(), labels=("<b>", "spur"), source="a&b.jpg")
+    page = found._repr_html_()
+    assert page.count("<tr>") == 1 + 2
+    assert "&lt;b&gt;" in page and "a&amp;b.jpg" in page and "200 x 100" in page
+
+
+@pytest.mark.parametrize("image", ["board.jpg", Path("board.jpg"), b"..."])
+def test_annotate_says_what_it_takes(image):
+    kind = type(image).__name__
+    with pytest.raises(InvalidInput, match=f"expected the pixels .* cv2.imread .* got {kind}"):
+        detections().annotate(image)
+
+
+@pytest.mark.parametrize("name", ["ö", "Größe", "车", "Дефект"])
+@pytest.mark.parametrize("opencv", [5, 4])
+def test_labels_that_are_not_ascii(name, opencv, monkeypatch):
+    if opencv == 4:  # its font has ASCII only
+        monkeypatch.setattr(drawing, "_opencv_has", str.isascii)
+        drawing._font_with.cache_clear()
+    image = np.full((100, 200, 3), 60, np.uint8)
+
+    def drawn(label):
+        found = dataclasses.replace(detections(boxes=[(20, 40, 110, 60)]), labels=(label,))
+        return found.annotate(image)
+
+    marks = {name: drawn(name) for name in ("?" * len(name), "?" * len(name.encode()), "")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a machine may have no font with all of them
+        got = drawn(name)
+    assert not any(np.array_equal(got, other) for other in marks.values()) or opencv == 4
+    drawing._font_with.cache_clear()
+
+
+def test_where_no_font_has_it_that_is_said_once(monkeypatch):
+    monkeypatch.setattr(drawing, "_opencv_has", str.isascii)
+    monkeypatch.setattr(drawing, "_font_files", list)
+    drawing._font_with.cache_clear()
+    found = dataclasses.replace(detections(), labels=("Größe", "spur"))
+    image = np.full((100, 200, 3), 60, np.uint8)
+    with pytest.warns(UserWarning, match="no font on this machine has 'ßö'") as said:
+        found.annotate(image)
+        found.annotate(image)
+    assert len(said) == 1
+    drawing._font_with.cache_clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from failures import IMAGE
 from tridet import Detector, InvalidInput
+from tridet.options import parameters_from_thresholds
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,32 @@ def test_thresholds_out_of_range(fake, threshold, text):
 def test_an_unknown_threshold_is_a_type_error():
     with pytest.raises(TypeError, match="unexpected keyword confidence: expected conf, iou"):
         Detector("localhost:1", "pcb", confidence=0.5)
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "ids"),
+    [
+        # The right value is the class of that name, where there is one.
+        ("1", ("1", "2", "5", "10"), "0"),
+        ("10,2", ("1", "2", "5", "10"), "3,1"),
+        (["10", 0], ("1", "2", "5", "10"), "3,0"),
+        ("3", ("1", "2", "5", "10"), "3"),
+        ("1, blue", ("blue", "green"), "1,0"),
+        (1, ("blue", "green"), "1"),
+        ("nut, bolt", ("nut, bolt", " washer"), "0"),
+        (" washer", ("nut, bolt", " washer"), "1"),
+        (" washer,nut, bolt", ("nut, bolt", " washer"), "1,0"),
+        ("nut, bolt", ("nut", "bolt"), "0,1"),
+        ("nut, bolt, nut", ("nut", "bolt", "nut, bolt"), "2,0"),
+        ("a,,b,", ("a", "b"), "0,1"),
+        ("", ("a", "b"), ""),
+    ],
+)
+def test_classes_by_name_or_index(classes, labels, ids):
+    assert parameters_from_thresholds({"classes": classes}, labels) == {"classes": ids}
+
+
+@pytest.mark.parametrize("classes", ["4", "nut", "nut, screw", ["nut,bolt"], [4], [-1], "-1"])
+def test_classes_that_there_are_not(classes):
+    with pytest.raises(InvalidInput, match="classes: expected one of nut, bolt"):
+        parameters_from_thresholds({"classes": classes}, ("nut, bolt", "washer", "2"))

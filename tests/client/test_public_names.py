@@ -26,7 +26,7 @@ HEAVY = (
     "rich",
 )
 CLI_ONLY = ("click",)
-SPECIAL = ("__aenter__", "__call__", "__enter__", "__iter__", "__len__")
+SPECIAL = ("__aenter__", "__call__", "__enter__", "__getitem__", "__iter__", "__len__")
 
 
 def signature(function: Any) -> str:

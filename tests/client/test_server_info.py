@@ -7,6 +7,7 @@ from fake_triton import FakeTriton
 from tridet import ContractMismatch, ServerFailed, ServerUnreachable
 from tridet.server_info import ServerInfo, StepTime, difference, observation_from_statistics
 from tritonclient.grpc import service_pb2
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 
 def asked(fake: FakeTriton) -> ServerInfo:
@@ -65,3 +66,24 @@ def test_a_call_that_fails_is_an_error_of_ours() -> None:
         fake.stop()
         with asked(fake) as info, pytest.raises(ServerUnreachable, match=fake.url):
             info.version()
+
+
+def test_the_warm_up_is_no_request_of_anybody() -> None:
+    config = ModelConfig(name="nms")
+    config.instance_group.add(count=2)
+    config.model_warmup.add(batch_size=1)
+    config.model_warmup.add(batch_size=8, count=2)
+    # Two instances: 2 x 1 and 2 x 2 x 8 images, in 2 x 1 and 2 x 2 executions.
+    done = StepTime(requests=44, executions=16, inferences=44, queue_ns=44_000_000, failures=3)
+    left = done.without_warm_up(config)
+    assert (left.requests, left.executions, left.inferences, left.failures) == (10, 10, 10, 3)
+    assert left.ms("queue") == 1.0
+    assert StepTime(requests=34, executions=6, inferences=34).without_warm_up(config) == StepTime()
+
+
+def test_status_leaves_the_warm_up_out() -> None:
+    with FakeTriton() as fake, asked(fake) as info:
+        fake.models["pcb"].instance_group.add(count=1)
+        fake.models["pcb"].model_warmup.add(batch_size=4)
+        pcb = next(model for model in info.status().models if model.name == "pcb")
+    assert (pcb.done.requests, pcb.done.ms("compute_infer")) == (2, 4.5)

@@ -140,16 +140,17 @@ def test_requests_of_different_sizes_and_thresholds_meet_and_part(
     pytest.fail("twelve concurrent requests never met in one execution of the detector")
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
+@pytest.mark.parametrize("kind", contract.FORMATS)
 def test_encoded_equals_the_decoded_frame(client: triton.InferenceServerClient, kind: str) -> None:
     buffer = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = 6
-    options = {} if kind == "BMP" else {"exif": exif}
+    turned = kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")
+    options = {"exif": exif} if turned else {}
     Image.fromarray(cv2.GaussianBlur(frame(60, 90), (0, 0), 2)).save(buffer, kind, **options)
     file = np.frombuffer(buffer.getvalue(), np.uint8)
     pixels = decode(buffer.getvalue(), formats=contract.FORMATS, max_pixels=10**6)
-    assert pixels.shape == ((60, 90, 3) if kind == "BMP" else (90, 60, 3))
+    assert pixels.shape == ((90, 60, 3) if turned else (60, 90, 3))
     got = infer(client, file[None], model="small_encoded", name=contract.ENCODED, **LOW)
     for mine, theirs in zip(got, infer(client, pixels[None], **LOW), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
@@ -190,7 +191,7 @@ def test_bad_frame_is_an_invalid_argument(
 @pytest.mark.parametrize(
     ("file", "complaint"),
     [
-        (b"\0" * 64, "not an image: expected JPEG, PNG, WEBP, BMP, got 64 bytes"),
+        (b"\0" * 64, f"not an image: expected {', '.join(contract.FORMATS)}, got 64 bytes"),
         (cv2.imencode(".jpg", frame(60, 60))[1].tobytes()[:900], "damaged or truncated image"),
         (cv2.imencode(".png", np.zeros((999, 999, 3), np.uint8))[1].tobytes(), "250000 pixels"),
     ],

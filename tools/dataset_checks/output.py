@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from rich.markup import escape
 from rich.table import Table
+from tridet.cli.printable import printable
 
 from .checks import Checked
 from .summary import EDGES, SplitSummary
@@ -55,7 +56,7 @@ def class_rows(checked: Checked) -> Cells:
     total = max(sum(split.objects for split in splits), 1)
     for index, name in enumerate(checked.dataset.names):
         counts = [split.per_class[index] for split in splits]
-        rows.append((name, *map(str, counts), f"{sum(counts) / total:.1%}"))
+        rows.append((printable(name), *map(str, counts), f"{sum(counts) / total:.1%}"))
     return ("class", *(split.name for split in splits), "share"), rows
 
 
@@ -64,7 +65,9 @@ def fault_rows(checked: Checked) -> Cells:
     rows: list[tuple[str, ...]] = []
     for severity, kind, count in checked.kinds():
         same = [f for f in checked.faults if (f.severity, f.kind) == (severity, kind)]
-        examples = "\n".join(f"{fault.file.name}: {fault.text}" for fault in same[:_EXAMPLES])
+        examples = "\n".join(
+            printable(f"{fault.file.name}: {fault.text}") for fault in same[:_EXAMPLES]
+        )
         more = f"\n… {count - _EXAMPLES} more" if count > _EXAMPLES else ""
         rows.append((severity, kind, str(count), examples + more))
     return ("", "what", "count", "for example"), rows
@@ -74,7 +77,7 @@ def rich_tables(checked: Checked) -> list[Table]:
     """Return the tables for a terminal."""
     tables = []
     for title, (columns, rows), text in (
-        (str(checked.dataset.file), split_rows(checked), (0,)),
+        (printable(str(checked.dataset.file)), split_rows(checked), (0,)),
         ("Objects by class", class_rows(checked), (0,)),
         ("What is wrong", fault_rows(checked), (0, 1, 3)),
     ):

@@ -96,7 +96,7 @@ def evaluate(
     )
     page = report.run_page(results, marked_images(pairs, judged.judgement.matches, conf))
     write_bytes(folder / FILE_NAME, (results.model_dump_json(indent=1) + "\n").encode())
-    write_bytes(folder / REPORT_NAME, page.encode())
+    write_bytes(folder / REPORT_NAME, page.encode(errors="backslashreplace"))
     return results
 
 
@@ -117,4 +117,4 @@ def compare(runs: Sequence[Results], folder: Path) -> None:
                 f"{run.objects} of {run.split}"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / REPORT_NAME, report.compare_page(runs).encode())
+    write_bytes(folder / REPORT_NAME, report.compare_page(runs).encode(errors="backslashreplace"))

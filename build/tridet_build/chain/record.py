@@ -231,6 +231,6 @@ def write_record(path: Path, record: BuildRecord) -> None:
     """
     text = json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"
     try:
-        write_atomically(path, text.encode())
+        write_atomically(path, text.encode(errors="backslashreplace"))
     except OSError as error:
         raise RecordError(f"{path}: cannot be written: {error.strerror}") from None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 from rich.console import Console
 from rich.progress import Progress
+from tridet.cli.printable import printable
 
 from tridet_build.errors import ManifestError
 from tridet_build.manifest.groups import load_groups
@@ -30,7 +31,7 @@ console = Console(stderr=True, highlight=False)
 
 def note(line: str) -> None:
     """Print one line as it stands; the square brackets of a file's name are no markup."""
-    console.print(line, markup=False, soft_wrap=True)
+    console.print(printable(line), markup=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)

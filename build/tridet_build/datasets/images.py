@@ -87,7 +87,7 @@ def shuffled(images: Iterable[Path]) -> list[Path]:
     """
     return sorted(
         set(images),
-        key=lambda path: (hashlib.sha256(path.name.encode()).hexdigest(), path.as_posix()),
+        key=lambda path: (hashlib.sha256(os.fsencode(path.name)).hexdigest(), path.as_posix()),
     )
 
 

@@ -9,6 +9,7 @@ from tridet_build.datasets.dataset import Dataset
 from tridet_build.datasets.yolo import read_yolo
 from tridet_build.errors import DataError
 
+_BOARDS = ("data", "boards", "data.yaml")
 _IN_A_FOLDER = ("data.yaml", *FILE_NAMES)
 
 
@@ -29,7 +30,8 @@ def read_dataset(path: Path, images: Path | None = None) -> Dataset:
             raise DataError(f"{path}: expected {', '.join(_IN_A_FOLDER)} in it, found none")
         file = found[0]
     if not file.is_file():
-        raise DataError(f"no such file: {file}")
+        drawn = "; `make boards` draws it" if file.parts[-3:] == _BOARDS else ""
+        raise DataError(f"no such file: {file}{drawn}")
     if file.suffix == ".json":
         return read_coco(file, images)
     if file.suffix in (".yaml", ".yml"):

@@ -90,7 +90,7 @@ def labels_sha256(images: Sequence[Path], labels: Path | None = None) -> str | N
     else:
         pairs = zip(images, found, strict=True)
         lines = sorted(f"{sha256_of(i)} {sha256_of(f) if f.is_file() else ''}" for i, f in pairs)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def labels_of_images(

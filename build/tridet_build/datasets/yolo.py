@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tridet.cli.image_files import SUFFIXES, files_under, images_among
+from tridet.cli.image_files import files_under, images_among
 
 from tridet_build.datasets.boxes import Row, as_array, checked, names_twice
 from tridet_build.datasets.dataset import Dataset, Fault, LabelledImage, Split
 from tridet_build.errors import DataError
 
 SPLITS = ("train", "val", "test")
-# Ultralytics trains with these too; the server does not read them.
-_UNREAD_SUFFIXES = (".avif", ".dng", ".heic", ".heif", ".jp2", ".mpo", ".tif", ".tiff")
+# What Ultralytics trains with, as far as the server reads it, and what it does not.
+_TRAINED_WITH = (".avif", ".bmp", ".jp2", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
+_UNREAD_SUFFIXES = (".dng", ".heic", ".heif")
 # What Ultralytics lets a coordinate be beyond 0 and 1: tools round.
 _TOLERANCE = np.float32(0.01)
 
@@ -66,7 +67,7 @@ def images_at(path: Path) -> list[Path]:
         OSError, ValueError: no list can be read.
     """
     if path.is_dir():
-        return images_among(files_under(path))
+        return images_among(files_under(path), _TRAINED_WITH)
     lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
     paths = [(path.parent / line, Path(line)) for line in lines if line]
     return [here if here.is_file() or not there.is_file() else there for here, there in paths]
@@ -247,12 +248,12 @@ def _split(
 
 def _not_read(folder: Path) -> list[Fault]:
     """Return faults for what are no images here, but for Ultralytics."""
-    text = f"Ultralytics trains with it, the server reads {', '.join(SUFFIXES)} alone"
+    text = f"Ultralytics trains with it, the server reads {', '.join(_TRAINED_WITH)} alone"
     faults = []
     for path in sorted(files_under(folder)):
         if path.suffix.lower() in _UNREAD_SUFFIXES:
             faults.append(Fault("warning", "image of another format", path, text))
-        elif path.suffix.lower() in SUFFIXES and not path.exists():
+        elif path.suffix.lower() in _TRAINED_WITH and not path.exists():
             faults.append(Fault("error", "unreadable image", path, "a link to nowhere"))
     return faults
 

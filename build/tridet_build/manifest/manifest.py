@@ -30,6 +30,20 @@ _Fraction = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 _Label = Annotated[str, Field(min_length=1)]
 
+WEIGHTS = (".onnx", ".pt")
+_ENGINES = (".engine", ".plan", ".trt")
+
+
+def not_weights(path: Path, expected: str = "an .onnx or an Ultralytics .pt file") -> str:
+    """Say why a file is none that a detector can be built from, and what to use."""
+    if path.suffix in _ENGINES:
+        return (
+            f"expected {expected}, got the engine {path.name}: engines are not served, for one "
+            "runs only on the GPU and the TensorRT that it was built with; give the .pt or .onnx "
+            "that it was made from, and `make plan` builds the plan where it is served"
+        )
+    return f"expected {expected}, got {path.suffix or path.name!r}"
+
 
 @dataclass(frozen=True, config=STRICT)
 class DefaultThresholds:
@@ -72,7 +86,7 @@ class Instances:
 class ServingLimits:
     """What the server refuses rather than serve late or at any cost; the largest of all counts."""
 
-    max_pixels: PositiveInt = 64_000_000
+    max_pixels: Annotated[int, Field(ge=1, le=2**30)] = 64_000_000
     max_in_flight: PositiveInt = 128
     max_wait_s: Annotated[float, Field(gt=0)] = 10.0
 
@@ -206,6 +220,8 @@ def _with_absolute_paths(manifest: Manifest, path: Path) -> Manifest:
         return named and (path.parent / named).resolve()
 
     weights = (path.parent / manifest.weights).resolve()
+    if weights.is_file() and weights.suffix not in WEIGHTS:
+        raise ManifestError(f"{path}: weights: {not_weights(weights)}")
     if not weights.is_file():
         if not PUBLISHED.fullmatch(str(manifest.weights)):
             raise ManifestError(
@@ -229,9 +245,14 @@ def manifest_paths(chosen: Sequence[Path], models: Path) -> list[Path]:
     """Return the chosen manifests, or all of a folder of detectors if none are.
 
     Raises:
-        ManifestError: there is none in the folder.
+        ManifestError: one that is chosen does not exist; or there is none in the folder.
     """
-    paths = list(chosen) or sorted(models.glob(f"*/{MANIFEST_FILE}"))
+    known = sorted(models.glob(f"*/{MANIFEST_FILE}"))
+    for path in chosen:
+        if not path.exists():
+            names = ", ".join(manifest.parent.name for manifest in known) or "none"
+            raise ManifestError(f"{path}: no such detector; {models} has {names}")
+    paths = list(chosen) or known
     if not paths:
         raise ManifestError(f"{models}: expected folders with a {MANIFEST_FILE}, found none")
     return paths

@@ -25,7 +25,7 @@ from tridet.versions import installed_versions
 
 from tridet_build.errors import INSTALL, BuildError, ExportError, first_line
 from tridet_build.files import write_atomically
-from tridet_build.manifest.manifest import PUBLISHED
+from tridet_build.manifest.manifest import PUBLISHED, not_weights
 from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.axes import fix_size
 from tridet_build.onnx.file import OLDEST_OPSET
@@ -146,7 +146,7 @@ def _source(weights: str | Path) -> str:
     path = Path(weights)
     if path.is_file():
         if path.suffix != ".pt":
-            raise ExportError(f"{weights}: expected an Ultralytics .pt file, got {path.suffix!r}")
+            raise ExportError(f"{weights}: {not_weights(path, 'an Ultralytics .pt file')}")
         # Absolute, for Ultralytics replaces a damaged file that goes by a published name.
         return str(path.resolve())
     published = PUBLISHED.fullmatch(str(weights))

@@ -15,13 +15,21 @@ def labels_in(path: Path) -> tuple[str, ...]:
 
     Raises:
         OnnxError: not a readable ONNX model.
-        GraphError: it names no classes, not as Ultralytics does, or two by one name.
+        GraphError: it names no classes, not as Ultralytics does, or two by one name; or it names
+            none and has more than one input and output.
     """
     # Late, for manifests need the layouts and these need the names, but no ONNX.
     from tridet_build.onnx.file import metadata_of, read_onnx
 
-    metadata = metadata_of(read_onnx(path))
+    model = read_onnx(path)
+    metadata = metadata_of(model)
     if "names" not in metadata:
+        from tridet_build.onnx.serving_graph import check_one_output
+
+        try:
+            check_one_output(model)  # without which no labels would help
+        except GraphError as error:
+            raise GraphError(f"{path}: {error}") from None
         raise GraphError(
             f"{path}: expected class names in its metadata (names), found none; say them in the "
             "manifest: labels = [...]"

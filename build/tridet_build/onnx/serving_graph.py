@@ -228,11 +228,8 @@ def detector_io(
         GraphError: they are not what can be served; says how they differ.
     """
     sizes = Sizes.of(input_size)
-    inputs = inputs_of(model)
-    outputs = list(model.graph.output)
-    found = f"got {' '.join(map(_signature, inputs))} -> {' '.join(map(_signature, outputs))}"
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise GraphError(f"expected one input and one output, {found}")
+    found = check_one_output(model)
+    inputs, outputs = inputs_of(model), list(model.graph.output)
     batch, *frame = shape_of(inputs[0]) or [None]
     raw = shape_of(outputs[0])
     if sizes.fixed:
@@ -258,6 +255,20 @@ def detector_io(
         layout=layout,
     )
     return DetectorIO(inputs[0].name, types[0], outputs[0].name, types[1], prediction)
+
+
+def check_one_output(model: onnx.ModelProto) -> str:
+    """Return the input and the output in words.
+
+    Raises:
+        GraphError: there are more, as where the heads of a detector are not decoded.
+    """
+    inputs, outputs = inputs_of(model), list(model.graph.output)
+    found = f"got {' '.join(map(_signature, inputs))} -> {' '.join(map(_signature, outputs))}"
+    if len(inputs) != 1 or len(outputs) != 1:
+        heads = "; export again with the boxes decoded and joined" if len(outputs) > 1 else ""
+        raise GraphError(f"expected one input and one output, {found}{heads}")
+    return found
 
 
 def _wrap(

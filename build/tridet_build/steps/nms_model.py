@@ -27,7 +27,7 @@ from tridet_processing.contract import (
     STEP_MAX_WAIT_S,
 )
 from tridet_processing.letterbox import undo_letterbox
-from tridet_processing.nms import nms
+from tridet_processing.nms import finite, nms
 from tridet_processing.parameters import NmsParameters
 from tridet_tensors import array_from_request, tensor_from_array
 
@@ -42,6 +42,7 @@ class TritonPythonModel:
             **{name: parameters[name] for name in (CONF, IOU, MAX_DET, AGNOSTIC)}
         )
         self._admission = Admission(parameters[STEP_MAX_IN_FLIGHT], parameters[STEP_MAX_WAIT_S])
+        self._not_finite = 0
 
     def execute(self, requests: list[Any]) -> list[Any]:
         return [self._respond(request) for request in requests]
@@ -60,6 +61,7 @@ class TritonPythonModel:
         boxes, scores, class_ids, undo = (
             array_from_request(request, name) for name in (BOXES, SCORES, CLASS_IDS, LETTERBOX)
         )
+        self._count_not_finite(int((~finite(boxes.reshape(-1, 4), scores.reshape(-1))).sum()))
         kept = [nms(*image, thresholds) for image in zip(boxes, scores, class_ids, strict=True)]
         counts = np.array([[len(rows)] for rows in kept], np.int32)
         # Several images in one request share one tensor: shorter lists are padded with zeros.
@@ -79,6 +81,17 @@ class TritonPythonModel:
                 tensor_from_array(DETECTION_CLASSES, detection_classes),
             ]
         )
+
+    def _count_not_finite(self, count: int) -> None:
+        """Count what ``nms`` drops, and say so in the log now and then: at 1, 10, 100, ..."""
+        if not count:
+            return
+        before, self._not_finite = self._not_finite, self._not_finite + count
+        if len(str(self._not_finite)) > len(str(before)) or not before:
+            pb_utils.Logger.log_warn(
+                f"tridet: {self._not_finite} candidates so far have a score or a box that is NaN "
+                "or infinite, and were dropped: the network overflows, as in FP16, or is untrained"
+            )
 
 
 def _refusal(error: Exception, code: int) -> Any:

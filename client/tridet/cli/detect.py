@@ -6,7 +6,7 @@ import dataclasses
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,13 +81,14 @@ def detect(
     """
     if output.save is not None:
         require("draw", "supervision")
-    sources, problems = find_sources(arguments, recursive)
+    found = find_sources(arguments, recursive)
+    sources = found.images
     _check_save_folder(sources, output.save)
     cv2.setNumThreads(1)  # images run in parallel already; OpenCV's threads would only compete
-    with detector, _Report(len(sources) + len(problems), quiet) as report:
-        for problem in problems:
+    with detector, _Report(len(sources) + len(found.problems), quiet) as report:
+        for problem in found.problems:
             report.failure(problem)
-        run = _Run(detector, output.save)
+        run = _Run(detector, output)
         with ExitStack() as stack:
             write = None
             if output.destination is not None:
@@ -100,20 +101,25 @@ def detect(
                     report.success(outcome.detections)
                     if write is not None:
                         write(outcome.detections, outcome.source.output_name)
-    report.summary()
+    report.summary(found.skipped)
     if run.fatal is not None:
-        left = len(sources) - report.done - (report.failed - len(problems))
+        left = len(sources) - report.done - (report.failed - len(found.problems))
         raise type(run.fatal)(f"{run.fatal} ({left} of {len(sources)} images not processed)")
+    if run.unsaved is not None:
+        raise run.unsaved
     return report.failed == 0
 
 
 class _Run:
     """The work on one image, done on several threads, and the reason to stop, if any."""
 
-    def __init__(self, detector: Detector, save: Path | None) -> None:
+    def __init__(self, detector: Detector, output: Output) -> None:
         self._detector = detector
-        self._save = save
+        self._save = output.save
+        self._writes = output.destination is not None
         self.fatal: TridetError | None = None
+        self.unsaved: OSError | None = None
+        """Why no more images are saved; the other results are written all the same."""
 
     def until_stopped(self, sources: list[Source]) -> Iterator[Source]:
         for source in sources:
@@ -135,14 +141,22 @@ class _Run:
 
     def _detect(self, source: Source) -> Detections:
         data = source.read()
-        if self._save is None:
+        save = self._save
+        if save is None:
             return dataclasses.replace(self._detector(data), source=source.name)
         # Drawing needs the pixels; decoded once, they serve for the request too.
         pixels = pixels_of(data, self._detector.connect().max_pixels)
         image = data if self._detector.transport == "encoded" else pixels
         detections = dataclasses.replace(self._detector(image), source=source.name)
-        target = self._save / source.output_name
-        write_bytes(target, _encode(detections.annotate(pixels), target.suffix))
+        target = save / source.output_name
+        drawn = _encode(detections.annotate(pixels), target.suffix)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(target, drawn)
+        except OSError as error:
+            if not self._writes:
+                raise
+            self._save, self.unsaved = None, error
         return detections
 
 
@@ -185,14 +199,17 @@ class _Report:
         clear = "" if self._hidden else _CLEAR_LINE  # the bar is drawn anew below
         click.echo(f"{clear}tridet: error: {printable(reason)}", err=True)
 
-    def summary(self) -> None:
-        """Print the table of counts."""
+    def summary(self, skipped: Mapping[str, int]) -> None:
+        """Print the table of counts, and of the files that are no images, by their suffix."""
         if self._quiet:
             return
         elapsed_s = time.monotonic() - self._started
         rows = [("images", str(self.done))]
         if self.failed:
             rows.append(("failed", str(self.failed)))
+        if skipped:
+            rows.append(("skipped, no images", str(sum(skipped.values()))))
+            rows += [(f"  {suffix}", str(count)) for suffix, count in sorted(skipped.items())]
         rows.append(("detections", str(self._classes.total())))
         rows += [(f"  {name}", str(count)) for name, count in self._classes.most_common()]
         rows.append(("time", f"{elapsed_s:.2f} s"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import warnings
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from click.shell_completion import get_completion_class
 
 from tridet import __version__
 from tridet.cli.options import ServerOptions, detector_options, server_options
+from tridet.cli.printable import printable
 from tridet.cli.run import run
 from tridet.cli.stream import stream
 from tridet.cli.writers import FORMATS, STDOUT
@@ -127,8 +128,9 @@ def detect(
 def status(server: ServerOptions) -> None:
     """Show the server's health, its models, and where the time of a request goes.
 
-    Each detector also gets a small grey image, for Triton may say ready where that fails. Times are
-    means since the server started. Ends with 1 if the server is not ready or a detector fails.
+    Each detector also gets a small grey image, for Triton may say ready where that fails. Requests
+    are those since the server's start, but for the warm-up; times are means. Ends with 1 if the
+    server is not ready or a detector fails.
 
     \b
     Examples:
@@ -169,8 +171,11 @@ for _entry in entry_points(group="tridet.commands"):
     cli.add_command(_entry.load())
 
 
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"tridet: warning: {printable(str(message))}", err=True)
+
+
 def main() -> None:
     """Run the command line; errors that can be expected become one line and a non-zero exit."""
-    # gRPC's own log would mix with our messages, for instance when a server says goodbye.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    warnings.showwarning = _warn
     run(cli, "tridet", TridetError, complete_var=_COMPLETE_VARIABLE)

@@ -133,10 +133,6 @@ def detector_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _class(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
-
-
 model_option = click.option(
     "--model",
     default="pcb",
@@ -146,26 +142,37 @@ model_option = click.option(
     help="Name of the detector on the server.",
 )
 conf_option = click.option(
-    "--conf", type=click.FloatRange(0, 1), help="Drop detections below this confidence."
+    "--conf",
+    type=click.FloatRange(0, 1),
+    help="Drop detections below this confidence.  [default: the model's]",
 )
 imgsz_option = click.option(
     "--imgsz",
     type=click.IntRange(min=1),
     metavar="PIXELS",
-    help="Side of the square that an image is fitted into, one of the model's sizes.",
+    help="Side of the square that an image is fitted into, one of the model's sizes.  "
+    "[default: the model's]",
 )
 
 _DETECTOR = (
     model_option,
     conf_option,
-    click.option("--iou", type=click.FloatRange(0, 1), help="Drop boxes that overlap by more."),
+    click.option(
+        "--iou",
+        type=click.FloatRange(0, 1),
+        help="Drop boxes that overlap by more.  [default: the model's]",
+    ),
     click.option(
         "--classes",
         metavar="A,B",
-        type=CommaList(_class, "names or indices", skip_empty=True),
-        help="Keep only these classes, by name or index.",
+        help="Keep only these classes, by name, or by index where no class is named so.  "
+        "[default: all]",
     ),
-    click.option("--max-det", type=click.IntRange(min=1), help="Keep at most this many per image."),
+    click.option(
+        "--max-det",
+        type=click.IntRange(min=1),
+        help="Keep at most this many per image.  [default: the model's]",
+    ),
     imgsz_option,
     click.option(
         "--tiles",
@@ -187,7 +194,7 @@ _DETECTOR = (
     click.option(
         "--agnostic/--no-agnostic",
         default=None,
-        help="Let boxes of different classes suppress each other.",
+        help="Let boxes of different classes suppress each other.  [default: the model's]",
     ),
     click.option(
         "--transport",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Any, NoReturn
@@ -28,15 +29,19 @@ def run(
         expected: the errors that it raises on purpose.
         **settings: of ``click.Command.main``.
     """
-    ctrl_c.raise_again()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # The bytes of a file name that is no UTF-8 are no reason to end.
+            stream.reconfigure(errors="backslashreplace")
     try:
+        ctrl_c.raise_again()
         code = cli.main(prog_name=name, standalone_mode=False, **settings)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else name
         # A missing choice comes with a line for each that there is.
         message = " ".join(error.format_message().split())
         code = _fail(name, f"{message} (see {path} --help)", error.exit_code)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         code = _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone. Python would complain once more when it flushes.

@@ -11,6 +11,7 @@ import numpy as np
 
 from tridet.cli.columns import in_columns
 from tridet.cli.options import ServerOptions
+from tridet.cli.printable import printable
 from tridet.detector import Detector
 from tridet.exceptions import Overloaded, TridetError
 from tridet.server_info import ModelStatus, ServerStatus
@@ -58,14 +59,14 @@ def _answer_of(server: ServerOptions, name: str) -> Answer:
 def print_status(status: ServerStatus, url: str, answers: Sequence[Answer]) -> None:
     """Print the server's health and a table of its models, an ensemble's steps among them."""
     health = "ready" if status.ready else "live, but not ready"
-    click.echo(f"{status.name} {status.version} at {url}: {health}")
+    click.echo(printable(f"{status.name} {status.version} at {url}: {health}"))
     rows = [[*_HEADER, *_TIMES], *(_row(model) for model in status.models)]
     click.echo(in_columns(rows, left=(0, 2)))
     for answer in answers:
-        line = f"{answer.detector} {answer.text}"
+        line = printable(f"{answer.detector} {answer.text}")
         click.echo(line if answer.healthy else click.style(line, fg="red"))
     for name, members in status.groups.items():
-        click.echo(f"{name}: {' + '.join(members)}")
+        click.echo(printable(f"{name}: {' + '.join(members)}"))
 
 
 def _row(model: ModelStatus) -> list[str]:

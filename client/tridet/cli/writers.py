@@ -16,7 +16,7 @@ from tridet.files import atomic_text, write_bytes
 STDOUT = "-"
 FORMATS = ("json", "jsonl", "csv", "yolo", "coco")
 Write: TypeAlias = Callable[[Detections, str], None]
-"""Takes the detections of one image, and a file name unique to it."""
+"""Takes the detections of one image, and a relative path unique to it."""
 
 _CSV_HEADER = ("source", "class_id", "name", "score", "x1", "y1", "x2", "y2", "width", "height")
 
@@ -28,8 +28,9 @@ def open_writer(format: str, destination: str, labels: tuple[str, ...]) -> Itera
     A file appears when the block ends, complete, and not at all if it ends with an error.
 
     Args:
-        format: of the output. For ``yolo`` the destination is a folder that gets a file per image:
-            a line per object, ``class x_center y_center width height``, in fractions of the image.
+        format: of the output. For ``yolo`` the destination is a folder that gets a file per image,
+            in the image's sub-folders: a line per object, ``class x_center y_center width height``,
+            in fractions of the image.
         destination: a path, or ``-`` for stdout.
         labels: the model's class names.
     """
@@ -132,7 +133,9 @@ def _write_yolo(folder: Path, detections: Detections, name: str) -> None:
         for found in detections
         for x1, y1, x2, y2 in (found.box,)
     ]
-    write_bytes(folder / f"{Path(name).stem}.txt", "".join(lines).encode())
+    path = (folder / name).with_suffix(".txt")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, "".join(lines).encode())
 
 
 _Writer: TypeAlias = Callable[[TextIO, tuple[str, ...]], AbstractContextManager[Write]]

@@ -82,6 +82,7 @@ def test_one_failing_detector_does_not_stop_the_others(tmp_path: Path) -> None:
         ([*EXPORT_AT, "100"], "--imgsz: expected a multiple of 32 from 32 to 4096, or three of"),
         ([*EXPORT_AT, "320,640,1280"], "none.pt: no such file"),
         (["check", "nowhere"], "nowhere: no such repository"),
+        (["plans", "models/nope"], "models/nope: no such detector; models has pcb"),
         (["plans", "--models", "nowhere"], "expected folders with a detector.toml, found none"),
         (["fp16", "nowhere", "--out", "x.onnx"], "nowhere: no such manifest"),
         (["inspect", "none.plan"], "plan"),

@@ -184,3 +184,8 @@ def test_neither_form(tmp_path: Path) -> None:
     (tmp_path / "x.csv").touch()
     with pytest.raises(DataError, match=r"expected a data YAML \(.yaml\) or a COCO file"):
         read_dataset(tmp_path / "x.csv")
+
+
+def test_the_boards_that_are_not_drawn_yet(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no such file: .*; `make boards` draws it"):
+        read_dataset(tmp_path / "data" / "boards" / "data.yaml")

@@ -291,7 +291,7 @@ def test_linked_and_hidden_folders_are_as_ultralytics_has_them(tmp_path: Path) -
     assert len(read_dataset(data).split("train").images) == len(split.images)
     # Links and formats that the server cannot read are not left out in silence.
     (train / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    (train / "photo.tif").write_bytes(b"II*\0")
+    (train / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic")
     faults = [(f.severity, f.kind) for f in read_dataset(data).split("train").faults]
     assert faults == [("error", "unreadable image"), ("warning", "image of another format")]
 

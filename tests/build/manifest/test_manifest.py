@@ -3,7 +3,12 @@ from pathlib import Path
 
 import pytest
 from tridet_build.errors import ManifestError
-from tridet_build.manifest.manifest import load_manifest, load_manifests
+from tridet_build.manifest.manifest import (
+    MANIFEST_FILE,
+    load_manifest,
+    load_manifests,
+    manifest_paths,
+)
 from tridet_build.manifest.sizes import Sizes
 
 SIZES = "input_size = {{ min = {}, opt = {}, max = {} }}"
@@ -80,6 +85,7 @@ def test_is_frozen(folder: Path) -> None:
         (BASE + "[batch]\nopt = 9\nmax = 8", "batch: expected opt <= max, got opt = 9 and max = 8"),
         (BASE + "[thresholds]\nconf = 1.5", "less than or equal to 1, got 1.5"),
         (BASE + "[limits]\nmax_wait_s = 0", "greater than 0, got 0"),
+        (BASE + "[limits]\nmax_pixels = 2000000000", "less than or equal to 1073741824, got 2"),
         (BASE + 'precision = "fp8"', "'fp32', 'fp16' or 'int8', got 'fp8'"),
         ('name = "x"', "weights: required key is missing"),
         (BASE.replace("boards", "Boards 1"), "got 'Boards 1'"),
@@ -116,3 +122,21 @@ def test_missing_and_unreadable(tmp_path: Path) -> None:
 def test_two_detectors_of_one_name(folder: Path) -> None:
     with pytest.raises(ManifestError, match="'boards' is another detector's name already"):
         load_manifests([folder, folder])
+
+
+def test_an_engine_is_called_one(folder: Path) -> None:
+    for name in ("best.engine", "model.plan", "best.tflite"):
+        (folder / name).touch()
+        (folder / MANIFEST_FILE).write_text(BASE.replace("w.onnx", name))
+        with pytest.raises(ManifestError) as caught:
+            load_manifest(folder)
+        assert "weights: expected an .onnx or an Ultralytics .pt file, got" in str(caught.value)
+        said = "engines are not served" in str(caught.value)
+        assert said == (name != "best.tflite")
+
+
+def test_a_detector_that_does_not_exist_is_told_from_those_that_do(tmp_path: Path) -> None:
+    (tmp_path / "pcb").mkdir()
+    (tmp_path / "pcb" / MANIFEST_FILE).touch()
+    with pytest.raises(ManifestError, match=r"nope: no such detector; .* has pcb"):
+        manifest_paths([tmp_path / "nope"], tmp_path)

@@ -73,3 +73,17 @@ def test_operators_of_a_plugin_are_left_to_the_server(detector: Manifest) -> Non
     model.opset_import.append(helper.make_opsetid("my.domain", 1))
     onnx.save(model, detector.weights)
     assert graph_of(detector)
+
+
+def test_nan_is_no_matter_of_the_batch(detector: Manifest) -> None:
+    """The server drops such candidates; they are none that two images mix up."""
+    append(
+        detector,
+        "zero = Sub (before, before)  nan = Div (zero, zero) output0 = Where (c, nan, before)",
+    )
+    model = onnx.load(detector.weights)
+    mask = np.zeros((1, 7, 84), np.bool_)
+    mask[0, 4, ::3] = True
+    model.graph.initializer.append(numpy_helper.from_array(mask, "c"))
+    onnx.save(model, detector.weights)
+    assert graph_of(detector)

@@ -216,7 +216,8 @@ def test_other_names(tmp_path: Path, name: str, complaint: str) -> None:
 def test_other_files(tmp_path: Path) -> None:
     (tmp_path / "best.engine").write_bytes(b"")
     message = refused(tmp_path, tmp_path / "best.engine")
-    assert message.endswith("best.engine: expected an Ultralytics .pt file, got '.engine'")
+    assert "best.engine: expected an Ultralytics .pt file, got the engine best.engine" in message
+    assert "engines are not served" in message and "the .pt or .onnx" in message
 
 
 @pytest.mark.parametrize(

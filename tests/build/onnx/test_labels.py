@@ -58,3 +58,13 @@ def test_labels_that_the_onnx_does_not_tell(
         labels_in(path)
     assert complaint in str(caught.value)
     assert "labels = [...]" in str(caught.value)
+
+
+def test_heads_that_are_not_joined_are_said_before_the_names_are_missed(tmp_path: Path) -> None:
+    path = tmp_path / "weights.onnx"
+    write_stub(path, outputs=3)
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    onnx.save(model, path)
+    with pytest.raises(GraphError, match=r"expected one input .*, got .*; export again"):
+        labels_in(path)

@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import cv2
 import grpc
 import numpy as np
 import pytest
-from fake_triton import FakeTriton, detect, picture, reject, run_cli
+from fake_triton import FakeTriton, detect, detector_config, picture, reject, run_cli
+from PIL import Image
+from tridet import drawing
 
-MAIN = [sys.executable, "-c", "from tridet.cli.main import main; main()"]
+MAIN = [sys.executable, "-m", "tridet"]
 
 
 @pytest.fixture
@@ -350,3 +353,82 @@ def test_the_format_follows_the_files_name(fake, tmp_path, name, first):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64, 3), np.uint8))
     run_cli("detect", tmp_path / "a.png", "--json", tmp_path / name, "--url", fake.url)
     assert (tmp_path / name).read_text().startswith(first)
+
+
+def test_recursive_results_lie_as_their_images(fake, boards, tmp_path):
+    (boards / "deep").mkdir()
+    cv2.imwrite(str(boards / "deep" / "b0.png"), picture(64, 64))
+    out, labels = tmp_path / "out", tmp_path / "labels"
+    options = ["--save", out, "--json", labels, "--format", "yolo", "--url", fake.url]
+    assert run_cli("detect", boards, "-r", *options)[0] == 0
+    assert (out / "deep" / "b0.png").is_file() and (labels / "deep" / "b0.txt").is_file()
+    assert names_in(out) == [*(f"b{i}.png" for i in range(6)), "deep"]
+
+
+def test_a_full_disk_while_saving_does_not_cost_the_results(fake, boards, tmp_path, monkeypatch):
+    def full(self, _content):
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    results = tmp_path / "results.json"
+    options = ["--save", tmp_path / "out", "--json", results, "--url", fake.url]
+    code, _, err = run_cli("detect", boards, *options)
+    assert code == 1
+    (line,) = error_lines(err)
+    assert "No space left on device" in line and ".tmp" not in line
+    assert len(json.loads(results.read_text())) == 6
+    assert names_in(tmp_path / "out") == []
+
+
+def test_a_missing_folder_for_the_results_is_named_as_it_was_given(fake, boards, tmp_path):
+    target = tmp_path / "no" / "x.json"
+    code, _, err = run_cli("detect", boards, "--json", target, "--url", fake.url)
+    assert code == 1
+    assert error_lines(err) == [f"tridet: error: {target}: No such file or directory"]
+
+
+def test_skipped_files_are_counted_aloud(fake, boards):
+    (boards / "clip.mp4").touch()
+    err = run_cli("detect", boards, "--url", fake.url)[2]
+    summary = dict(line.rsplit(maxsplit=1) for line in err.splitlines())
+    assert (summary["skipped, no images"], summary["  .mp4"], summary["  .txt"]) == ("2", "1", "1")
+
+
+def test_names_with_codes_for_the_terminal_are_written_out(fake, boards, tmp_path):
+    bad = boards / "x\x1b]0;owned\x07\x1b[31m.png"
+    bad.write_text("text")
+    for arguments in ([bad], [tmp_path / "\x1b[2J*"], [boards / "b0.png", "--save", bad]):
+        code, out, err = run_cli("detect", *arguments, "--url", fake.url)
+        assert code == 1
+        assert "\x1b" not in out + err and "\\x1b" in err
+
+
+def test_other_formats_are_read_from_a_folder_and_drawn(fake, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    image = Image.fromarray(picture(100, 80)[..., ::-1])
+    for suffix in ("tif", "gif", "avif", "ppm", "jp2"):
+        image.save(folder / f"{suffix}.{suffix}")
+    for transport in ("auto", "encoded"):
+        options = ["--save", tmp_path / "out", "--transport", transport, "--json", "-"]
+        code, out, _ = run_cli("detect", folder, *options, "--url", fake.url)
+        assert code == 0
+        assert [[one["name"] for one in found["detections"]] for found in json.loads(out)] == [
+            ["blue", "red"]
+        ] * 5
+    assert names_in(tmp_path / "out") == ["avif.png", "gif.png", "jp2.png", "ppm.ppm", "tif.tif"]
+
+
+def test_a_warning_is_one_line(fake, boards, tmp_path, monkeypatch):
+    def find_none(*_):
+        warnings.warn("no font on this machine has it", stacklevel=2)
+
+    monkeypatch.setattr(drawing, "_opencv_has", lambda _: False)
+    monkeypatch.setattr(drawing, "_font_with", find_none)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # to be put back
+    fake.models["pcb"] = detector_config(labels=json.dumps(["Größe", "green", "red"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        options = ["-q", "--save", tmp_path / "out", "--url", fake.url]
+        code, _, err = run_cli("detect", boards / "b0.png", *options)
+    assert (code, err) == (0, "tridet: warning: no font on this machine has it\n")

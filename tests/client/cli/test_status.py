@@ -55,3 +55,10 @@ def test_status_of_nothing():
     assert (code, out) == (1, "")
     assert err.startswith("tridet: error: no server answers")
     assert len(err.splitlines()) == 1
+
+
+def test_the_servers_words_are_not_obeyed_by_the_terminal(fake):
+    fake.models["x\x1b[2J[red]"] = fake.models["nms"]
+    code, out, _ = run_cli("status", "--url", fake.url)
+    assert code == 0
+    assert "\x1b" not in out and "x\\x1b[2J[red]" in out

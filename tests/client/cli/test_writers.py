@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import io
 import json
+import os
 
 import pytest
 from tridet import Detections
@@ -94,3 +98,28 @@ def test_an_error_leaves_the_old_file(tmp_path, format):
         raise RuntimeError
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl", "csv", "coco", "yolo"])
+@pytest.mark.parametrize("to_stdout", [False, True])
+def test_a_file_name_that_is_not_utf8(tmp_path, format, to_stdout):
+    name = os.fsdecode(b"caf\xe9.png")
+    destination = "-" if to_stdout and format != "yolo" else str(tmp_path / "out")
+    file = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
+    with contextlib.redirect_stdout(file), open_writer(format, destination, LABELS) as write:
+        write(dataclasses.replace(FOUND[0], source=name), name)
+    if format == "yolo":
+        assert [os.fsencode(path.name) for path in (tmp_path / "out").iterdir()] == [b"caf\xe9.txt"]
+        return
+    content = file.buffer.getvalue().decode() if to_stdout else (tmp_path / "out").read_text()
+    assert "caf\\udce9.png" in content
+    if format in ("json", "coco"):
+        read = json.loads(content)
+        source = read[0]["source"] if format == "json" else read["images"][0]["file_name"]
+        assert os.fsencode(source) == b"caf\xe9.png"
+
+
+def test_yolo_keeps_the_sub_folders(tmp_path):
+    with open_writer("yolo", str(tmp_path), LABELS) as write:
+        write(FOUND[1], "deep/b.c.png")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.txt")] == ["deep/b.c.txt"]

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tridet.processing.nms import nms
+from tridet.processing.nms import finite, nms
 from tridet.processing.parameters import NmsParameters
 
 DEFAULTS = NmsParameters(conf=0.25, iou=0.7, max_det=300, agnostic=False)
@@ -39,6 +39,7 @@ _box = st.tuples(_side, _side, _side, _side).map(lambda b: (b[0], b[1], b[0] + b
 _candidates = st.lists(
     st.tuples(_box, st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.integers(0, 2)), max_size=40
 )
+_not_finite = st.sampled_from([np.nan, np.inf, -np.inf])
 _thresholds = st.builds(
     NmsParameters,
     conf=st.sampled_from([0.0, 0.25, 0.3, 1.0]),
@@ -75,3 +76,38 @@ def test_classes_do_not_suppress_each_other_unless_agnostic() -> None:
     assert nms(boxes, scores, class_ids, DEFAULTS).tolist() == [0, 1]
     agnostic = DEFAULTS.overridden({"agnostic": True})
     assert nms(boxes, scores, class_ids, agnostic).tolist() == [0]
+
+
+@given(
+    _candidates,
+    _thresholds,
+    st.lists(
+        st.tuples(
+            st.integers(0, 40), st.integers(0, 4), st.sampled_from([np.nan, np.inf, -np.inf])
+        ),
+        max_size=6,
+    ),
+)
+def test_candidates_that_are_not_finite_cost_no_other(candidates, thresholds, spoilt) -> None:
+    candidates.sort(key=lambda candidate: -candidate[1])
+    boxes = np.array([c[0] for c in candidates], np.float32).reshape(-1, 4)
+    scores = np.array([c[1] for c in candidates], np.float32)
+    class_ids = np.array([c[2] for c in candidates], np.int32)
+    usable = np.ones(len(candidates), np.bool_)
+    for row, column, value in spoilt:
+        if row < len(candidates):
+            usable[row] = False
+            if column == 4:
+                scores[row] = value
+            else:
+                boxes[row, column] = value
+    np.testing.assert_array_equal(finite(boxes, scores), usable)
+    rows = np.flatnonzero(usable)
+    want = reference(boxes[rows], scores[rows], class_ids[rows], thresholds)
+    assert nms(boxes, scores, class_ids, thresholds).tolist() == rows[want].tolist()
+
+
+def test_the_order_is_made_anew_where_a_score_is_nan() -> None:
+    boxes = np.array([[0, 0, 9, 9], [20, 0, 29, 9], [40, 0, 49, 9]], np.float32)
+    scores, class_ids = np.array([0.5, np.nan, 0.9], np.float32), np.zeros(3, np.int32)
+    assert nms(boxes, scores, class_ids, DEFAULTS).tolist() == [2, 0]

@@ -100,7 +100,8 @@ STEP_THREADS: Final = "threads"
 # Geometry and limits -----------------------------------------------------------------------------
 PAD_VALUE: Final = 114
 """Grey level of the letterbox border, all three channels; what YOLO detectors are trained with."""
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP")
-"""Image file formats accepted as ENCODED and decoded by the client, by their Pillow names."""
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "PPM", "JPEG2000")
+"""Image file formats accepted as ENCODED and decoded by the client, by their Pillow names; the last
+five where the Pillow that is installed has their decoders. Of several pages the first."""
 ENCODED_SUFFIX: Final = "_encoded"
 """The ensemble ``<name>`` takes IMAGE; ``<name>_encoded`` takes ENCODED."""

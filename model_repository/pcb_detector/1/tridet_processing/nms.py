@@ -15,7 +15,7 @@ def nms(
     """Greedy non-maximum suppression.
 
     Args:
-        boxes: float32 [K, 4], xyxy.
+        boxes: float32 [K, 4], xyxy. Candidates that are not ``finite`` are dropped.
         scores: float32 [K], descending, as TopK leaves them.
         class_ids: int32 [K].
         parameters: what to keep.
@@ -23,6 +23,12 @@ def nms(
     Returns:
         Indices of the kept rows, best first; at most ``max_det``.
     """
+    usable = finite(boxes, scores)
+    if not usable.all():
+        # Among numbers that compare with none, TopK leaves no order that could be relied on.
+        rows = np.flatnonzero(usable)
+        rows = rows[np.argsort(-scores[rows], kind="stable")]
+        return rows[nms(boxes[rows], scores[rows], class_ids[rows], parameters)]
     # Scores descend, so the threshold is a cut.
     count = int(np.searchsorted(-scores, -parameters.conf, side="right"))
     rows = np.arange(count)
@@ -35,6 +41,15 @@ def nms(
             clashes &= classes[:, None] == classes[None, :]
         rows = rows[_greedy(clashes)]
     return rows[: parameters.max_det]
+
+
+def finite(boxes: Float32Array, scores: Float32Array) -> npt.NDArray[np.bool_]:
+    """Say of each candidate whether its score and box are numbers: bool [K].
+
+    A network that overflowed, in FP16 or for want of training, gives NaN and infinity.
+    """
+    usable: npt.NDArray[np.bool_] = np.isfinite(scores) & np.isfinite(boxes).all(axis=1)
+    return usable
 
 
 def _clashes(boxes: Float32Array, iou: float) -> npt.NDArray[np.bool_]:
