@@ -13,6 +13,8 @@ DATA ?= data/boards/data.yaml
 BOARDS ?= 500
 # Says that so many are drawn; other programs, or another number, draw them anew.
 DRAWN := data/boards/.drawn-$(BOARDS)
+# The default DATA is drawn first; of any other it is looked at before a minute goes by installing.
+DEFAULT_DATA = $(if $(filter data/boards/data.yaml,$(DATA)),$(DRAWN),$(DATA))
 ARGS ?=
 # The marks of pyproject.toml that `make test-quick` leaves out.
 SLOW := server or full or cameras or packaging or gpu
@@ -64,10 +66,10 @@ check: setup ## Check what tritonserver would load from model_repository/
 bench: setup-dev ## Measure tridet beside two other ways to serve; prints the tables of docs/measurements/pipeline.md
 	@$(BIN)/python tools/figures/bench.py $(ARGS)
 
-eval: setup-dev ## Evaluate MODEL on DATA (YOLO data.yaml or COCO) through the server that `make serve` runs
+eval: setup-dev $(DEFAULT_DATA) ## Evaluate MODEL on DATA (YOLO data.yaml or COCO) through the server that `make serve` runs
 	@$(BIN)/python tools/evaluate.py "$(DATA)" --model "$(MODEL)" $(ARGS)
 
-check-data: setup-dev ## Check the data set DATA before training: labels, balance, sizes, leaks between splits
+check-data: setup-dev $(DEFAULT_DATA) ## Check the data set DATA before training: labels, balance, sizes, leaks between splits
 	@$(BIN)/python tools/check_dataset.py "$(DATA)" $(ARGS)
 
 stream-demo: setup-dev setup-cameras ## Two RTSP cameras through the default detector; leaves the live page in out/stream-demo
