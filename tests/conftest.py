@@ -22,7 +22,7 @@ def _pillow_as_it_is() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden")
+    parser.addoption("--update-golden", action="store_true", help="rewrite tests/build/golden")
 
 
 @pytest.fixture(scope="session")

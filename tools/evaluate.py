@@ -152,15 +152,15 @@ def _progress(model: str) -> Iterator[Callable[[int, int], None]]:
 def _print(run: Results, folder: Path) -> None:
     console = stdout_console()
     for table in (tables.summary, tables.operating, tables.classes, tables.sizes):
-        console.print(table(run).rich())
+        console.print(table(run).rich(), "")
     console.print(f"report: {folder / REPORT_NAME}", soft_wrap=True, highlight=False)
 
 
 def _compare(runs: list[Results], out: Path) -> None:
     compare(runs, out)
     console = stdout_console()
-    console.print(tables.compared(runs).rich())
-    console.print(tables.compared_classes(runs).rich())
+    for table in (tables.compared, tables.compared_classes):
+        console.print(table(runs).rich(), "")
     console.print(f"report: {out / REPORT_NAME}", soft_wrap=True, highlight=False)
 
 

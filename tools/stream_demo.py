@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 from demo import BIN, ROOT, call, console, step
 from local_triton import LocalServer, ServeError
+from local_triton.checks import free_ports
 from page_screenshot import PageError, screenshot
 from rtsp_cameras import CamerasError, RtspCameras
 
@@ -51,7 +52,8 @@ def _stream(urls: list[str], server_url: str) -> int:
     config = OUT / "cameras.toml"
     tables = [f'[[source]]\nname = "cam{i}"\nlocation = "{url}"\n' for i, url in enumerate(urls)]
     config.write_text("\n".join(tables))
-    page = ("127.0.0.1", _free_port())
+    (port,) = free_ports("127.0.0.1", 1)
+    page = ("127.0.0.1", port)
     command = ["stream", "--config", str(config), "--url", server_url, "--model", "pcb", "--track"]
     command += ["--web", ":".join(map(str, page)), "--save", str(OUT)]
     command += ["--jsonl", str(OUT / "results.jsonl"), "--stats", str(OUT / "stats.jsonl")]
@@ -84,13 +86,6 @@ def _wait_for(address: tuple[str, int], client: subprocess.Popen[bytes]) -> None
             time.sleep(0.1)
         else:
             return
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ _IDLE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class BenchPlan:
     """What is asked for."""
 
     target: Target
@@ -41,7 +41,7 @@ class Plan:
 class Outcome:
     """What was found so far."""
 
-    plan: Plan
+    plan: BenchPlan
     machine: Machine
     busy_before: float
     """Cores that other programs kept busy just before the run."""
@@ -52,7 +52,9 @@ class Outcome:
     """Why; what stands above is what was measured until then."""
 
 
-def run(plan: Plan, on_result: Callable[[Result], None], say: Callable[[str], None]) -> Outcome:
+def run(
+    plan: BenchPlan, on_result: Callable[[Result], None], say: Callable[[str], None]
+) -> Outcome:
     """Run every load of every workload, then the search for the knee, then the cross-check.
 
     Args:

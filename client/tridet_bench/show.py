@@ -27,7 +27,7 @@ from tridet_bench.page import page_from
 from tridet_bench.perf_analyzer import NAME, TRANSPORTS
 from tridet_bench.picture import draw
 from tridet_bench.report import to_json
-from tridet_bench.run import Outcome, Plan, run
+from tridet_bench.run import BenchPlan, Outcome, run
 from tridet_bench.table import Table, number
 from tridet_bench.tables import (
     budget_table,
@@ -87,13 +87,13 @@ def show(server: ServerOptions, options: Options) -> bool:
     return outcome.ended_early is None
 
 
-def _plan(server: ServerOptions, options: Options) -> Plan:
+def _plan(server: ServerOptions, options: Options) -> BenchPlan:
     if options.p99_limit_ms is not None and not options.until_saturation:
         raise click.UsageError("--p99-limit-ms is for --until-saturation: add it")
     loads: list[Load] = [*map(Closed, options.concurrency), *map(Open, options.rates)]
     thresholds = {"conf": options.conf, "imgsz": options.imgsz}
     frames = _frames(options.sources, options.sizes)
-    return Plan(
+    return BenchPlan(
         target=Target(
             server.url,
             options.model,
@@ -145,7 +145,7 @@ def _perf_analyzer(transports: Sequence[Transport], sources: Sequence[str]) -> P
     return Path(program)
 
 
-def _run(plan: Plan, quiet: bool) -> Outcome:
+def _run(plan: BenchPlan, quiet: bool) -> Outcome:
     console = Console(stderr=True, highlight=False)
     live = console.is_terminal and not quiet
     with console.status("") if live else nullcontext() as status:

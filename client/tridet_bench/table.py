@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.markup import escape
 from rich.table import Table as RichTable
+from tridet.cli.printable import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,18 +18,23 @@ class Table:
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     text_columns: int = 1
+    best: frozenset[tuple[int, int]] = frozenset()
+    """(row, column) of the cells to stand out."""
 
     def rich(self) -> RichTable:
         """Return it for the terminal."""
         table = RichTable(title=self.title, title_justify="left", box=None, pad_edge=False)
         for position, column in enumerate(self.columns):
             table.add_column(
-                column,
+                escape(printable(column)),
                 justify="left" if position < self.text_columns else "right",
                 overflow="fold",
             )
-        for row in self.rows:
-            table.add_row(*row)
+        for number, cells in enumerate(self.rows):
+            marked = (
+                (escape(printable(cell)), (number, i) in self.best) for i, cell in enumerate(cells)
+            )
+            table.add_row(*(f"[bold]{cell}[/]" if best else cell for cell, best in marked))
         return table
 
     def markdown(self) -> str:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from admission_table import under_way
 from edits import slow_down
 from fake_triton import run_cli
 from local_triton import LocalServer
@@ -20,7 +21,6 @@ from tridet.processing import contract
 from tridet_build.manifest.groups import load_groups
 from tridet_build.manifest.manifest import load_manifests
 from tridet_build.repository.render import write
-from tridet_build.steps import admission
 from tritonclient.utils import InferenceServerException
 
 pytestmark = pytest.mark.server
@@ -43,15 +43,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     write(manifests, root / "repository", groups)
     with LocalServer(root / "repository") as server:
         yield server
-
-
-def under_way(server: LocalServer) -> int:
-    """Count the frames that the server has let in and not counted out."""
-    (path,) = Path("/dev/shm").glob(f"tridet-admission-*-{server.pid}-*")
-    left = admission._ROWS * admission._RECENT * admission._LEFT_WORDS
-    words = np.fromfile(path, np.int64)[admission._ROWS : -left].reshape(admission._FRAME_WORDS, -1)
-    tickets, frames = words[:2]
-    return int(frames[tickets != 0].sum())
 
 
 def frame(width: int, height: int, seed: int = 0) -> np.ndarray:

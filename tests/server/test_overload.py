@@ -1,12 +1,13 @@
 """Overload on the real tritonserver: refused at once, never stuck, never without bound."""
 
 import threading
-import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from admission_table import under_way
+from echo_server import eventually
 from edits import slow_down
 from local_triton import LocalServer
 from stub_onnx import write_detector
@@ -68,7 +69,7 @@ def test_a_frame_that_would_be_late_is_refused_at_the_door(slow_server: LocalSer
         detector(FRAME)  # from now on the server knows how long it takes
         busy = threading.Thread(target=outcomes, args=(slow_server, 3))
         busy.start()
-        time.sleep(0.1)  # of the 0.4 s that these three take
+        eventually(lambda: under_way(slow_server) == 3, "three under way, for 0.4 s")
         with pytest.raises(Overloaded, match="expected to take at most"):
             detector(FRAME, timeout_s=0.15)
         busy.join()

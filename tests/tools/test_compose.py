@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
-from local_triton._environment import ALLOCATOR
+from local_triton import ALLOCATOR
 from tridet.access import HTTP_HEADER, RESTRICTED
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
-TAG = "${TRITON_TAG:-26.06}"
+TAG = "${TRITON_TAG:-26.07}"
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_one_variable_sets_the_release_of_both(services: dict[str, Any]) -> None
         assert services[name]["build"]["args"] == {"TRITON_TAG": TAG}
         assert "image" not in services[name]
         text = (ROOT / "deploy" / dockerfile).read_text()
-        assert "ARG TRITON_TAG=26.06\nFROM nvcr.io/nvidia/tritonserver:${TRITON_TAG}-py3\n" in text
+        assert "ARG TRITON_TAG=26.07\nFROM nvcr.io/nvidia/tritonserver:${TRITON_TAG}-py3\n" in text
         assert text.count("FROM ") == 1
     assert COMPOSE.read_text().count("TRITON_TAG:-") == 1
 

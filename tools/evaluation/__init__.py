@@ -1,6 +1,6 @@
 """Evaluate a detector through the server, against the labels of a data set."""
 
-from ._errors import EvaluationError
+from .errors import EvaluationError
 from .evaluation import PREDICTIONS_NAME, REPORT_NAME, compare, evaluate
 from .results import FILE_NAME, Results, read_results
 from .run import Request

@@ -12,8 +12,8 @@ from tridet_build.datasets.dataset import Dataset
 from tridet_build.datasets.truth import check_labels, model_ids
 
 from . import report
-from ._errors import EvaluationError
 from .assess import assess
+from .errors import EvaluationError
 from .mistakes import marked_images
 from .results import FILE_NAME, Results
 from .run import Request, predict, settings_of

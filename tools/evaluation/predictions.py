@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._errors import EvaluationError
+from .errors import EvaluationError
 
 
 @dataclass(frozen=True, eq=False)

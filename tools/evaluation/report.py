@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import html_report as html
 from tridet import InvalidInput
 from tridet.images import pixels_of
+from tridet_bench.table import Table
 
 from . import plots, tables
 from .mistakes import Mark, Marked
@@ -184,7 +185,7 @@ def _pixels(image: Marked) -> html.UInt8Array:
         raise InvalidInput(f"{image.pair.path}: {error}") from None
 
 
-def _asked(results: Results) -> tables.Table:
+def _asked(results: Results) -> Table:
     rows = {
         "model": f"{results.model}, {results.precision}",
         "data set": f"{results.dataset}, {results.split}",
@@ -192,10 +193,10 @@ def _asked(results: Results) -> tables.Table:
         "transport": results.transport,
         **{f"build: {key}": str(value) for key, value in results.build.items()},
     }
-    return tables.Table("", ("", ""), tuple(rows.items()))
+    return Table("", ("", ""), tuple(rows.items()))
 
 
-def _table(table: tables.Table) -> str:
+def _table(table: Table) -> str:
     return html.table(table.columns, table.rows, best=table.best)
 
 

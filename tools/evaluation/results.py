@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ._errors import EvaluationError
+from .errors import EvaluationError
 
 FILE_NAME = "results.json"
 

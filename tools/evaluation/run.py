@@ -10,7 +10,7 @@ from typing import Any
 
 from tridet import Detections, Detector, ModelInfo, Transport
 
-from ._errors import EvaluationError
+from .errors import EvaluationError
 from .predictions import Prediction, PredictionStore, key_of
 
 

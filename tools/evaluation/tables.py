@@ -1,41 +1,12 @@
-"""The same tables for the terminal and for the page: columns, rows, and which cells are best."""
+"""The tables, the same for the terminal and for the page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
-from rich.table import Table as RichTable
-from tridet.cli.printable import printable
+from tridet_bench.table import Table
 
 from .results import Operating, Results
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text; the first column is text, the others are numbers."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    best: frozenset[tuple[int, int]] = frozenset()
-    """(row, column) of the cells to stand out."""
-
-    def rich(self) -> RichTable:
-        """Return it for a terminal."""
-        table = RichTable(
-            title=self.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD
-        )
-        for number, name in enumerate(self.columns):
-            table.add_column(
-                escape(printable(name)), justify="right" if number else "left", no_wrap=number == 0
-            )
-        for row, cells in enumerate(self.rows):
-            marked = [(escape(printable(c)), (row, i) in self.best) for i, c in enumerate(cells)]
-            table.add_row(*(f"[bold]{c}[/]" if best else c for c, best in marked))
-        return table
 
 
 def summary(results: Results) -> Table:
@@ -131,7 +102,7 @@ def compared(runs: Sequence[Results]) -> Table:
         f"{runs[0].split}: {runs[0].images} images, {runs[0].objects} objects",
         ("", *(run.name for run in runs)),
         tuple(rows),
-        _best(list(shares.values()), first_row=1),
+        best=_best(list(shares.values()), first_row=1),
     )
 
 
@@ -144,7 +115,7 @@ def compared_classes(runs: Sequence[Results]) -> Table:
         "AP50-95 by class",
         ("class", *(run.name for run in runs)),
         tuple((name, *map(_share, row)) for name, row in zip(names, values, strict=True)),
-        _best(values, first_row=0),
+        best=_best(values, first_row=0),
     )
 
 

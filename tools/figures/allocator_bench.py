@@ -1,4 +1,4 @@
-"""Measure what the allocator's two thresholds save the server (local_triton/_environment.py).
+"""Measure what the allocator's two thresholds save the server (local_triton/environment.py).
 
     python tools/figures/allocator_bench.py [--transport raw] [--rounds 8]
 
@@ -28,8 +28,7 @@ import cv2
 from bench_pipelines.cpu_clock import cpu_seconds, process_tree
 from bench_pipelines.frames import SIZES, UInt8Array, frames
 from bench_pipelines.repository import TRIDET, write_repository
-from local_triton import LocalServer, ServeError
-from local_triton._environment import ALLOCATOR
+from local_triton import ALLOCATOR, LocalServer, ServeError
 from tridet import AsyncDetector, TridetError
 from tridet.cli.console import stdout_console
 from tridet.transports import TRANSPORTS, Transport

@@ -24,7 +24,7 @@ import click
 import cv2
 from gpu_bench import plan as gpu_plan
 from gpu_bench.pipeline import running
-from gpu_bench.plan import TRANSPORTS, Plan, Report, Transport
+from gpu_bench.plan import TRANSPORTS, GpuBenchPlan, GpuBenchReport, Transport
 from gpu_bench.repository import Setup
 from gpu_bench.tables import cases_table, ceiling_table, limits_table
 from gpu_bench.verdict import verdict
@@ -100,10 +100,10 @@ def main(
 ) -> None:
     """Measure the pipeline around a stand-in detector, and that detector alone."""
     started_s = time.monotonic()
-    report = Report()
+    report = GpuBenchReport()
     with tempfile.TemporaryDirectory(prefix="tridet-gpu-bench-") as folder:
         manifest = load_manifest(_MODEL)
-        plan = Plan(
+        plan = GpuBenchPlan(
             device=device,
             trunk=trunk,
             frames=_boards(Path(folder)),
@@ -148,7 +148,7 @@ def _boards(folder: Path) -> Frames:
     return Frames(f"boards {_SIZE[0]}x{_SIZE[1]}", None, tuple(files))
 
 
-def _show(part: str, report: Report) -> None:
+def _show(part: str, report: GpuBenchReport) -> None:
     if part == "ceiling" and report.ceiling is not None:
         print(ceiling_table(report.ceiling))
     if part == "setups":

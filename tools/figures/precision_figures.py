@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 import shlex
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +25,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is not an
 import program
 
 import click
-import cv2
 import numpy as np
 import onnx
 from rich.console import Console
 from tridet.cli.options import CommaList, some_of
 from tridet.processing.parameters import NmsParameters
-from tridet.versions import installed_versions
+from tridet_bench.machine import this_machine
 from tridet_build.datasets.images import find_images
 from tridet_build.datasets.truth import labels_of_images
 from tridet_build.errors import BuildError
@@ -47,7 +43,7 @@ from tridet_build.precision.calibration import planes_from_canvases
 from tridet_build.precision.convert import PrecisionReport, to_fp16, to_int8
 
 PRECISIONS = ("fp32", "fp16", "int8")
-_PACKAGES = ("nvidia-modelopt", "onnxruntime", "onnx", "torch", "numpy", "pycocotools")
+_PACKAGES = ("nvidia-modelopt", "onnxruntime", "onnx", "torch", "pycocotools")
 _LATENCY_RUNS = 40
 
 
@@ -350,13 +346,11 @@ def _curve(
 
 
 def _heading(arguments: Sequence[str]) -> str:
-    date = datetime.now(timezone.utc).strftime("%Y-%m-%d")
-    found = installed_versions(_PACKAGES)
-    versions = [f"{package} {found.get(package, '?')}" for package in _PACKAGES]
+    machine = this_machine(None, _PACKAGES)
+    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     return (
         f"`python tools/figures/precision_figures.py {shlex.join(arguments)}`\n\n"
-        f"{date}, {len(os.sched_getaffinity(0))}-core {platform.machine()} CPU, "
-        f"Python {platform.python_version()}, OpenCV {cv2.__version__}, {', '.join(versions)}"
+        f"{machine.date}; {machine.cpu}, {machine.cores} cores; {versions}"
     )
 
 

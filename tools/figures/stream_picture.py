@@ -23,6 +23,7 @@ import program
 
 import click
 from local_triton import LocalServer, ServeError
+from local_triton.checks import free_ports
 from page_screenshot import FLAGS, PageError, find_browser
 from PIL import Image
 from rtsp_cameras import CamerasError, RtspCameras
@@ -55,7 +56,7 @@ def main(out: Path, cameras: int, seconds: float, width: int, quality: int) -> N
 
 
 def _record(sources: dict[str, str], server_url: str, seconds: float) -> Shots:
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_ports('127.0.0.1', 1)[0]}"
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "cameras.toml")
         config.write_text(
@@ -126,13 +127,6 @@ def _wait_for(address: str) -> None:
             if time.monotonic() > end:
                 raise PageError(f"{address}: no page after {_START_S:.0f} s") from error
             time.sleep(0.1)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ with LocalServer("model_repository") as server:
     ...  # server.grpc_url
 """
 
-from ._errors import (
+from .environment import ALLOCATOR
+from .errors import (
     InstallationError,
     ModelLoadError,
     NotReadyError,
@@ -14,10 +15,11 @@ from ._errors import (
     ServeError,
     ServerExitedError,
 )
-from ._server import LocalServer
-from ._updates import RepositoryUpdates
+from .server import LocalServer
+from .updates import RepositoryUpdates
 
 __all__ = [
+    "ALLOCATOR",
     "InstallationError",
     "LocalServer",
     "ModelLoadError",

@@ -1,8 +1,8 @@
 """Procedural bare-board images with the six HRIPCB defect classes, for training and for tests."""
 
-from ._types import CLASS_NAMES, Board, Defect
 from .board import draw_board
 from .dataset import BoardsError, SplitPlan, plan_splits, write_dataset, write_samples
+from .types import CLASS_NAMES, Board, Defect
 
 __all__ = [
     "CLASS_NAMES",

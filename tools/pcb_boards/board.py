@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._types import UNITS_ON_LONG_SIDE, Board
 from .copper import rasterise
 from .defects import DefectPlacer
 from .layout import make_layout
 from .look import random_look
 from .render import camera, paint, photograph, smooth_noise
+from .types import UNITS_ON_LONG_SIDE, Board
 
 _ASPECTS = (1.0, 1.25, 4 / 3, 1.5, 16 / 9)
 

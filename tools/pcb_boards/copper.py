@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ._types import F64, U8, U16, Label, Layout, Pad
+from .types import F64, U8, U16, Label, Layout, Pad
 
 _SHIFT = 4  # cv2 draws with 1/16 px precision
 PAD_NET = 30_000

@@ -15,8 +15,8 @@ from typing import Any
 
 import cv2
 
-from ._types import CLASS_NAMES, Board
 from .board import draw_board
+from .types import CLASS_NAMES, Board
 
 SPLITS = ("train", "val", "test")
 # Each (seed, split) pair owns a block of this many board seeds; a split may not be larger.

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ._types import BOX_MARGIN_UNITS, CLASS_NAMES, F32, F64, I64, U8, U16, BoolArray, Defect, Layout
 from .copper import PAD_NET, POUR_NET, Layers, fill_polygon
+from .types import BOX_MARGIN_UNITS, CLASS_NAMES, F32, F64, I64, U8, U16, BoolArray, Defect, Layout
 
 _CHANGED = 48  # coverage levels; below this an anti-aliased edge pixel has not visibly changed
 Box = tuple[float, float, float, float]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._types import Pad, Stroke
+from .types import Pad, Stroke
 
 
 @dataclass(frozen=True)

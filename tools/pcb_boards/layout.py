@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._types import Label, Layout, Pad, Stroke, Trace
 from .footprints import Footprint, random_footprint
 from .routing import BLOCKED, Cell, Grid
+from .types import Label, Layout, Pad, Stroke, Trace
 
 _WORDS = ("CTRL", "PWR", "MAIN", "SENSE", "IO", "AMP", "DRV", "LINK", "RF", "USB", "MCU", "ADC")
 

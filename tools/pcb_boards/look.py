@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._types import F64
+from .types import F64
 
 Color = tuple[float, float, float]  # BGR, 0..255
 

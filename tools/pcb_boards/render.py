@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ._types import F32, F64, U8
 from .copper import Layers
 from .look import Look
+from .types import F32, F64, U8
 
 
 def camera(look: Look, canvas: tuple[int, int], image: tuple[int, int]) -> F64:

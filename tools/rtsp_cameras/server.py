@@ -77,7 +77,7 @@ class Camera:
             source[1] = now
 
 
-class Server:
+class CameraServer:
     """All cameras on one port."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -149,7 +149,7 @@ class Server:
 def main() -> None:
     """Serve until stdin ends."""
     Gst.init(None)
-    server = Server(json.loads(sys.stdin.readline()))
+    server = CameraServer(json.loads(sys.stdin.readline()))
     loop = GLib.MainLoop()
 
     def on_line(_channel: Any, _condition: Any) -> bool:

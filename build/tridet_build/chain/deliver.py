@@ -13,7 +13,7 @@ from tridet_build.chain.prepare import Prepared
 from tridet_build.chain.record import (
     RECORD_FILE,
     BuildRecord,
-    Gate,
+    GateRecord,
     plan_fields,
     read_record,
     record_file,
@@ -139,7 +139,7 @@ def deliver(
                 max_pixels=manifest.limits.max_pixels,
             )
             figures = {"images": seen.images, "changed": seen.changed, "iou_mean": seen.iou_mean}
-            gates["plan"] = asdict(Gate(True, figures, {"changed": _MOST_CHANGED}))
+            gates["plan"] = asdict(GateRecord(True, figures, {"changed": _MOST_CHANGED}))
         return {
             **plan_fields(report, contract.IMAGES),
             "gates": gates,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from tridet_build.chain.record import Calibration, File, Gate, record_file
+from tridet_build.chain.record import CalibrationRecord, File, GateRecord, record_file
 from tridet_build.chain.stages import Done, Stages
 from tridet_build.datasets import images as image_files
 from tridet_build.datasets.images import find_images, left_out
@@ -19,7 +19,7 @@ from tridet_build.errors import GateError, PrecisionError
 from tridet_build.files import sha256_of
 from tridet_build.gate.detections import settings_of
 from tridet_build.gate.judge import GateFailedError, gate
-from tridet_build.gate.report import POINTS, GateReport, Limits, limits_of, problems
+from tridet_build.gate.report import POINTS, GateLimits, GateReport, limits_of, problems
 from tridet_build.manifest.manifest import Manifest
 from tridet_build.onnx import export
 from tridet_build.onnx.export import export_onnx
@@ -49,8 +49,8 @@ class Prepared:
 
     manifest: Manifest
     source: File
-    gates: dict[str, Gate]
-    calibration: Calibration | None
+    gates: dict[str, GateRecord]
+    calibration: CalibrationRecord | None
     timings_s: dict[str, float]
     graph: bytes = field(repr=False)
 
@@ -101,8 +101,8 @@ def prepare(manifest: Manifest, stages: Stages, *, progress: Progress | None = N
     return Prepared(
         served,
         source,
-        {"precision": Gate(**judged.report)},
-        calibration and Calibration(**calibration),
+        {"precision": GateRecord(**judged.report)},
+        calibration and CalibrationRecord(**calibration),
         timings,
         graph_of(served),
     )
@@ -271,7 +271,7 @@ def _files_key(files: Sequence[Path]) -> str:
     return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
-def _verdict(report: GateReport, limits: Limits) -> Gate:
+def _verdict(report: GateReport, limits: GateLimits) -> GateRecord:
     seen = report.comparison
     figures: dict[str, float] = {
         "images": seen.images,
@@ -282,9 +282,9 @@ def _verdict(report: GateReport, limits: Limits) -> Gate:
         "score_drift_max": seen.drift_max,
     }
     if report.reference_map is None or report.variant_map is None:
-        return Gate(True, figures, {"changed": limits.changed})
+        return GateRecord(True, figures, {"changed": limits.changed})
     before, after = report.reference_map, report.variant_map
     figures["map50_lost_points"] = POINTS * (before.map50 - after.map50)
     figures["map50_95_lost_points"] = POINTS * (before.map50_95 - after.map50_95)
     most = POINTS * limits.map_drop
-    return Gate(True, figures, {"map50_lost_points": most, "map50_95_lost_points": most})
+    return GateRecord(True, figures, {"map50_lost_points": most, "map50_95_lost_points": most})

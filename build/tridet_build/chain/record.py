@@ -1,14 +1,15 @@
 """``build.json`` beside a plan: what it was built from, with and for, and how it was proved."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, NonNegativeInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from tridet.timestamps import utc_text
 from tridet.versions import installed_versions
 
 from tridet_build.errors import RecordError
@@ -66,7 +67,7 @@ class Profile:
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class Calibration:
+class CalibrationRecord:
     """What INT8 was calibrated with: a hash over the images and settings."""
 
     sha256: _Hash
@@ -75,7 +76,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class Gate:
+class GateRecord:
     """How a stage was proved: by which figures, against which limits.
 
     Attributes:
@@ -124,8 +125,8 @@ class BuildRecord:
     achieved: str
     layers: dict[str, int] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict)
-    calibration: Calibration | None = None
-    gates: dict[str, Gate] = field(default_factory=dict)
+    calibration: CalibrationRecord | None = None
+    gates: dict[str, GateRecord] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=dict)
     version: Literal[1] = 1
@@ -173,7 +174,7 @@ def plan_fields(report: PlanReport, input_name: str) -> dict[str, Any]:
         report.flavour, report.version, settings.hardware, settings.version_compatible
     )
     return {
-        "created": now(),
+        "created": utc_text(time.time()),
         "plan": report.plan and asdict(File(report.plan.name, report.sha256, report.bytes)),
         "tensorrt": asdict(tensorrt),
         "gpu": report.gpu and asdict(report.gpu),
@@ -199,11 +200,6 @@ def record_from_fields(fields: Mapping[str, Any]) -> BuildRecord:
 def tool_versions() -> dict[str, str]:
     """List the installed packages that decide how a plan comes out."""
     return installed_versions(_TOOLS)
-
-
-def now() -> str:
-    """Return the time, ISO 8601 in UTC, to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def read_record(path: Path) -> BuildRecord:

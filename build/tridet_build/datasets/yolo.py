@@ -1,7 +1,7 @@
 """YOLO form: Ultralytics' data YAML, and a text file of labels beside each image.
 
 What Ultralytics leaves out of the training as corrupt is an error here, so that nobody measures
-with less than was labelled; ``tests/build/test_yolo.py`` compares the two.
+with less than was labelled; ``tests/build/datasets/test_yolo.py`` compares the two.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from tridet_build.files import sha256_of, write_atomically
 from tridet_build.gate.detections import Found, Settings, compare, detect
 from tridet_build.gate.report import (
     LIMITS,
+    GateLimits,
     GateReport,
-    Limits,
     Scores,
     gate_table,
     problems,
@@ -32,8 +32,8 @@ __all__ = [
     "LIMITS",
     "GateError",
     "GateFailedError",
+    "GateLimits",
     "GateReport",
-    "Limits",
     "Settings",
     "gate",
     "gate_table",
@@ -59,7 +59,7 @@ def gate(
     images: Sequence[Path],
     settings: Settings,
     labels: Path | None = None,
-    limits: Limits | None = None,
+    limits: GateLimits | None = None,
     out: Path | None = None,
     before: Sequence[Found] | None = None,
     progress: Callable[[int, int], None] | None = None,

@@ -37,7 +37,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Limits:
+class GateLimits:
     """How much a variant may lose against FP32.
 
     Attributes:
@@ -54,10 +54,10 @@ class Limits:
                 raise GateError(f"limit {name}: expected a number from 0 to 1, got {value}")
 
 
-LIMITS: Final[dict[str, Limits]] = {
-    "fp32": Limits(map_drop=0.0, changed=0.0),
-    "fp16": Limits(map_drop=0.001, changed=0.01),
-    "int8": Limits(map_drop=0.01, changed=0.05),
+LIMITS: Final[dict[str, GateLimits]] = {
+    "fp32": GateLimits(map_drop=0.0, changed=0.0),
+    "fp16": GateLimits(map_drop=0.001, changed=0.01),
+    "int8": GateLimits(map_drop=0.01, changed=0.05),
 }
 """The defaults: FP16 may lose 0.1 points of mAP, INT8 1.0."""
 
@@ -67,7 +67,7 @@ POINTS: Final = 100
 _LEAST_MAP50: Final = 0.01
 
 
-def limits_of(manifest: Manifest, precision: str) -> Limits:
+def limits_of(manifest: Manifest, precision: str) -> GateLimits:
     """Return the manifest's own limits, and the precision's defaults where it has none."""
     wished, limits = manifest.gate, LIMITS[precision]
     if wished.max_map_loss is not None:
@@ -105,7 +105,7 @@ class GateReport:
     comparison: Comparison
     reference_map: Scores | None
     variant_map: Scores | None
-    limits: Limits
+    limits: GateLimits
     problems: tuple[str, ...]
     worst: str | None
     runtime: str
@@ -128,7 +128,7 @@ class GateReport:
 
 
 def problems(
-    comparison: Comparison, reference: Scores | None, variant: Scores | None, limits: Limits
+    comparison: Comparison, reference: Scores | None, variant: Scores | None, limits: GateLimits
 ) -> list[str]:
     """Return a line for each limit that is broken, by how much.
 

@@ -1,7 +1,7 @@
 """Which parts of an INT8 detector hurt: quantize one block at a time and compare detections.
 
 A block is what shares the first part of its node names, a layer of the network in Ultralytics'
-exports. Nothing is calibrated again: the Q/DQ pairs of all other blocks are bridged.
+exports. Nothing is calibrated again: the Q/DQ pairs of all other blocks are taken out.
 """
 
 import re

@@ -128,7 +128,7 @@ def detect(
 def status(server: ServerOptions) -> None:
     """Show the server's health, its models, and where the time of a request goes.
 
-    Each detector is asked about a small grey image: Triton says ready where that fails. Requests
+    Each detector also gets a small grey image, for Triton may say ready where that fails. Requests
     are those since the server's start, but for the warm-up; times are means. Ends with 1 if the
     server is not ready or a detector fails.
 

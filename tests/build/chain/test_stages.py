@@ -1,5 +1,7 @@
 """A stage runs when its inputs or its file have changed, and only then."""
 
+import io
+import json
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,19 @@ def test_a_failed_stage_is_not_remembered(workshop: Workshop) -> None:
     with pytest.raises(BuildError, match="no"):
         stages.run("fp16", {"inputs": "a"}, workshop.out, fail)
     assert workshop.run("a") == {"run": 1}
+
+
+def test_notes_are_plain_json(images: Path, tmp_path: Path) -> None:
+    """Another tool, or a person, can read what was done."""
+    said = io.StringIO()
+    work = Stages(tmp_path / "work", force=False, say=said.write)
+    out = tmp_path / "work" / "x.txt"
+
+    def make() -> dict[str, str]:
+        out.parent.mkdir(exist_ok=True)
+        return {"written": str(out.write_text("x"))}
+
+    work.run("x", {"images": str(images)}, out, make)
+    note = json.loads((tmp_path / "work" / "x.json").read_text())
+    assert note["report"] == {"written": "1"}
+    assert note["seconds"] >= 0

@@ -14,7 +14,6 @@ from onnx import numpy_helper
 from stub_onnx import write_detector, write_stub
 from tridet_build.cli.main import cli
 from tridet_build.manifest.manifest import load_manifests
-from tridet_build.plan.runtime import use_rtx
 from tridet_build.repository.render import write
 
 EXPORT_AT = ["export", "none.pt", "--out", "x.onnx", "--imgsz"]
@@ -58,11 +57,8 @@ def test_check_of_a_rendered_repository(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-def test_one_failing_detector_does_not_stop_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("POLYGRAPHY_USE_TENSORRT_RTX", "1")
-    use_rtx()
+@pytest.mark.usefixtures("rtx")
+def test_one_failing_detector_does_not_stop_the_others(tmp_path: Path) -> None:
     write_detector(tmp_path / "bad", batch=1)
     write_detector(tmp_path / "good")
     result = CliRunner().invoke(

@@ -8,62 +8,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from stub_onnx import write_sampling_stub, write_stub
+from fake_ultralytics import FakeUltralytics
+from simplifiers import bake_batch, break_graph, change_scores, crash, lose_batch, lose_input_batch
 from tridet_build.errors import BuildError, ExportError
 from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.export import export_onnx
 from tridet_build.onnx.serving_graph import serving_graph
 
 Simplifier = Callable[[onnx.ModelProto], Any]
-
-
-class FakeUltralytics(ModuleType):
-    """Says what a checkpoint holds, and "exports" a stub as ``dynamic=True`` does."""
-
-    def __init__(self, **stub: Any) -> None:
-        super().__init__("ultralytics")
-        self.stub: dict[str, Any] = {"dynamic_size": True, **stub}
-        self.task = "detect"
-        self.loaded: list[str] = []
-        self.samples = False
-        self.asked: dict[str, Any] = {}
-        self.callbacks: list[str] = []
-        self.load_error: Exception | None = None
-        self.export_error: BaseException | None = None
-        self.YOLO = self._yolo
-
-    def _yolo(self, source: str) -> SimpleNamespace:
-        self.loaded.append(source)
-        if self.load_error:
-            raise self.load_error
-        model = SimpleNamespace(pt_path=source)
-
-        def export(**asked: Any) -> str:
-            self.asked = asked
-            if self.export_error:
-                raise self.export_error
-            path = Path(model.pt_path).with_suffix(".onnx")
-            assert path.parent != Path(source).parent, "would write beside the weights"
-            if self.samples:
-                write_sampling_stub(path, opset=asked["opset"])
-                return str(path)
-            write_stub(path, **{"opset": asked["opset"], "size": asked["imgsz"], **self.stub})
-            return str(path)
-
-        return SimpleNamespace(
-            task=self.task,
-            model=model,
-            names={0: "c0", 1: "c1", 2: "c2"},
-            ckpt_path=source,
-            export=export,
-            add_callback=lambda event, _: self.callbacks.append(event),
-        )
 
 
 def package(name: str, **members: object) -> ModuleType:
@@ -335,39 +293,6 @@ def test_missing_packages(
         report = export_onnx(weights, tmp_path / "model.onnx", input_size=64)
         assert report.simplifier == "none"
         assert "onnxruntime cannot be imported" in report.notes[0]
-
-
-def crash(_: onnx.ModelProto) -> onnx.ModelProto:
-    raise RuntimeError("no kernel\nfor Gather")
-
-
-def lose_batch(model: onnx.ModelProto) -> onnx.ModelProto:
-    model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 1
-    return model
-
-
-def lose_input_batch(model: onnx.ModelProto) -> onnx.ModelProto:
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    return model
-
-
-def bake_batch(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Declare a dynamic batch, but compute one frame only."""
-    flat = next(tensor for tensor in model.graph.initializer if tensor.name == "flat")
-    flat.CopyFrom(onnx.numpy_helper.from_array(np.array([1, -1, 1], np.int64), "flat"))
-    return model
-
-
-def change_scores(model: onnx.ModelProto) -> onnx.ModelProto:
-    table = next(tensor for tensor in model.graph.initializer if tensor.name == "scaled")
-    changed = onnx.numpy_helper.to_array(table) + np.float32(0.1)
-    table.CopyFrom(onnx.numpy_helper.from_array(changed, "scaled"))
-    return model
-
-
-def break_graph(model: onnx.ModelProto) -> onnx.ModelProto:
-    model.graph.node[0].input[0] = "nowhere"
-    return model
 
 
 @pytest.mark.usefixtures("ultralytics")

@@ -2,7 +2,7 @@
 
     python -m pytest tests/build/parity     # in an environment with tridet-build[full]
 
-tests/test_export.py covers the same code with stand-ins, everywhere.
+tests/build/onnx/test_export.py covers the same code with stand-ins, everywhere.
 """
 
 import sys

@@ -16,8 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from stub_onnx import write_stub
 from tridet.processing.parameters import NmsParameters
 from tridet_build.errors import ImagesError, OnnxError, PrecisionError
-from tridet_build.gate.detections import Comparison, Settings, detect
-from tridet_build.gate.sensitivity import Block, block_of, sensitivity, sensitivity_table
+from tridet_build.gate.detections import Settings, detect
+from tridet_build.gate.sensitivity import sensitivity, sensitivity_table
 from tridet_build.manifest.manifest import Calibration
 from tridet_build.manifest.sizes import Sizes
 from tridet_build.onnx.serving_graph import serving_graph
@@ -230,19 +230,6 @@ def test_a_model_that_is_not_fp32_is_refused(tmp_path: Path) -> None:
         to_fp16(tmp_path / "half.onnx", tmp_path / "out.onnx", input_size=64)
 
 
-def report(precision: precision_report.Precision, heavy: dict[str, int]) -> PrecisionReport:
-    return PrecisionReport(precision, "", "", 0, {}, heavy, {}, {}, {}, {}, {})
-
-
-def test_asked_is_held_against_achieved() -> None:
-    precision_report.check_achieved(report("fp16", {"float16": 9, "float32": 1}), 10)
-    precision_report.check_achieved(report("int8", {"int8": 5, "float16": 5}), 10)
-    with pytest.raises(PrecisionError, match=r"asked for FP16: expected at least 90% of 10 .* 8$"):
-        precision_report.check_achieved(report("fp16", {"float16": 8, "float32": 2}), 10)
-    with pytest.raises(PrecisionError, match=r"asked for INT8: expected at least 50% of 0 .* 0$"):
-        precision_report.check_achieved(report("int8", {"float16": 3}), 0)
-
-
 def test_counts_of_an_fp32_model(weights: Path) -> None:
     model = onnx.load(weights)
     counts = precision_report.histograms(model)
@@ -368,16 +355,6 @@ def test_sensitivity_bridges_all_blocks_but_one_with_modelopt(
     assert blocks[0].pattern == "/body/.*"
     assert left == []
     assert sensitivity_table(blocks).row_count == 1
-
-
-def test_blocks_are_named_and_ordered_by_harm() -> None:
-    assert block_of("/model.10/cv1/conv/Conv") == "model.10"
-    assert block_of("Conv_12") == ""
-    fine = Comparison(2, 10, 10, 10, 0, 0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0)
-    bad = Comparison(2, 10, 9, 8, 2, 1, 0.9, 0.8, 0.7, -0.05, 0.1, 0.2, 0)
-    assert Block("model.10", 3, fine).harm == 0
-    assert Block("model.10", 3, bad).harm == pytest.approx((8 * 0.15 + 3) / 10)
-    assert Block("model.10", 3, bad).pattern == r"/model\.10/.*"
 
 
 @pytest.mark.full

@@ -1,6 +1,6 @@
 """Write ultralytics_samples.json: what Ultralytics' own predictor finds in the sample boards.
 
-    python tests/data/ultralytics_samples.py     # in an environment with ultralytics and torch
+    python tests/server/data/ultralytics_samples.py  # in an environment with ultralytics and torch
 
 Kept as data so that the parity test needs neither of the two.
 """

@@ -46,7 +46,7 @@ class Record:
     steps: list[Snapshot] = field(default_factory=list)
 
 
-class Server:
+class MeasuredServer:
     """Asks a running server for its statistics and its CPU time."""
 
     def __init__(self, server: LocalServer, info: ServerInfo) -> None:
@@ -73,14 +73,14 @@ class Server:
 
 
 @contextmanager
-def opened(server: LocalServer) -> Iterator[Server]:
-    """Open and close a ``Server``."""
+def opened(server: LocalServer) -> Iterator[MeasuredServer]:
+    """Open and close a ``MeasuredServer``."""
     with ServerInfo(server.grpc_url, None, _TIMEOUT_S) as info:
-        yield Server(server, info)
+        yield MeasuredServer(server, info)
 
 
 def run_cases(
-    server: Server,
+    server: MeasuredServer,
     sizes: Iterable[str],
     concurrencies: Iterable[int],
     pictures: Path,

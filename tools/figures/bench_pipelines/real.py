@@ -28,7 +28,7 @@ from tridet_build.repository.render import SERVING_GRAPH, VERSION, write
 from bench_pipelines.clients import tridet_client
 from bench_pipelines.errors import BenchError
 from bench_pipelines.frames import frames as frames_of
-from bench_pipelines.measure import Case, Record, Server
+from bench_pipelines.measure import Case, MeasuredServer, Record
 from bench_pipelines.summary import RealSummary, ratio_of_rounds
 from bench_pipelines.triton_stats import total
 from bench_pipelines.worker import Worker
@@ -78,7 +78,7 @@ def write_real_repository(model: Path, root: Path) -> Manifest:
 
 
 def run_real(
-    server: Server,
+    server: MeasuredServer,
     manifest: Manifest,
     root: Path,
     concurrencies: Sequence[int],

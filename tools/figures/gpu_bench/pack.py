@@ -17,7 +17,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from local_triton._checks import find_wheel, site_packages_of
+from local_triton.checks import find_wheel, site_packages_of
 
 _PACKAGES = (
     *("numpy", "grpcio", "protobuf", "tritonclient", "python-rapidjson", "typing-extensions"),

@@ -29,7 +29,7 @@ _CEILING_TIMEOUT_S = 150.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class GpuBenchPlan:
     """What is asked for."""
 
     device: str
@@ -57,7 +57,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Report:
+class GpuBenchReport:
     """What was found so far."""
 
     ceiling: dict[str, Any] | None = None
@@ -69,10 +69,10 @@ class Report:
     problems: list[str] = field(default_factory=list)
 
 
-def run(plan: Plan, report: Report, shown: Callable[[str], None]) -> None:
+def run(plan: GpuBenchPlan, report: GpuBenchReport, shown: Callable[[str], None]) -> None:
     """Fill the report part by part; ``shown`` is called with the name of each when it is known."""
     report.gpus = plan.setups[0].gpus
-    parts: tuple[tuple[str, Callable[[Plan, Report], None]], ...] = (
+    parts: tuple[tuple[str, Callable[[GpuBenchPlan, GpuBenchReport], None]], ...] = (
         ("ceiling", _ceiling),
         ("setups", _compare_setups),
         ("transports", _transports),
@@ -86,7 +86,7 @@ def run(plan: Plan, report: Report, shown: Callable[[str], None]) -> None:
         shown(name)
 
 
-def _ceiling(plan: Plan, report: Report) -> None:
+def _ceiling(plan: GpuBenchPlan, report: GpuBenchReport) -> None:
     settings = (plan.trunk, plan.device, plan.case_s / 6, plan.setups[0].max_batch)
     command = [sys.executable, str(_CEILING), *map(str, settings)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_CEILING_TIMEOUT_S)
@@ -95,7 +95,7 @@ def _ceiling(plan: Plan, report: Report) -> None:
     report.ceiling = json.loads(done.stdout.splitlines()[-1])
 
 
-def _compare_setups(plan: Plan, report: Report) -> None:
+def _compare_setups(plan: GpuBenchPlan, report: GpuBenchReport) -> None:
     """One setup after the other under the heaviest load, through shared memory."""
     for setup in plan.setups:
         more_s = _START_S + plan.transports_s
@@ -114,7 +114,7 @@ def _compare_setups(plan: Plan, report: Report) -> None:
             report.best_setup = setup
 
 
-def _transports(plan: Plan, report: Report) -> None:
+def _transports(plan: GpuBenchPlan, report: GpuBenchReport) -> None:
     """Every transport under every load, then at half of the most that it sustained."""
     if report.best_setup is None:
         raise RuntimeError("no setup could be measured")
@@ -132,11 +132,13 @@ def _transports(plan: Plan, report: Report) -> None:
                 report.half_load.append(_measure(plan, running, transport, Open(half)))
 
 
-def _measure(plan: Plan, running: Running, transport: Transport, load: Load) -> dict[str, Any]:
+def _measure(
+    plan: GpuBenchPlan, running: Running, transport: Transport, load: Load
+) -> dict[str, Any]:
     return running.measure(Workload(transport, plan.frames), load)
 
 
-def _too_late(plan: Plan, report: Report, what: str, more_s: float) -> bool:
+def _too_late(plan: GpuBenchPlan, report: GpuBenchReport, what: str, more_s: float) -> bool:
     left_s = plan.deadline_s - time.monotonic()
     too_late = left_s < plan.one_case_s + more_s
     if too_late:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tridet_bench.table import Table, number
 
-from gpu_bench.plan import Report
+from gpu_bench.plan import GpuBenchReport
 from gpu_bench.verdict import best_row, ceiling_of
 
 
@@ -21,7 +21,7 @@ def ceiling_table(ceiling: dict[str, Any]) -> str:
     return Table(title, columns, rows).markdown()
 
 
-def cases_table(title: str, rows: Sequence[dict[str, Any]], report: Report) -> str:
+def cases_table(title: str, rows: Sequence[dict[str, Any]], report: GpuBenchReport) -> str:
     """Throughput, latency and what the processes used; a row a case."""
     most = ceiling_of(report)
     columns = (
@@ -50,7 +50,7 @@ def _case(row: dict[str, Any], most: float | None) -> tuple[str, ...]:
     )
 
 
-def limits_table(report: Report) -> str | None:
+def limits_table(report: GpuBenchReport) -> str | None:
     """What each stage costs an image in the best case, and what its bytes alone would."""
     row = best_row(report)
     if row is None or report.ceiling is None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpu_bench.plan import Report
+from gpu_bench.plan import GpuBenchReport
 
 SHARE = 0.9
 ENOUGH = 2500.0
 P99_MS = 25.0
 
 
-def ceiling_of(report: Report) -> float | None:
+def ceiling_of(report: GpuBenchReport) -> float | None:
     """Images a second of the detector alone: its best batch size, frames on the device already.
 
     Measured on one GPU; several of them are taken to do as many times that.
@@ -21,13 +21,13 @@ def ceiling_of(report: Report) -> float | None:
     return float(max(row["compute"] for row in report.ceiling["rows"])) * report.gpus
 
 
-def best_row(report: Report) -> dict[str, Any] | None:
+def best_row(report: GpuBenchReport) -> dict[str, Any] | None:
     """The case of the highest throughput; requests that got no answer do not count."""
     rows = [*report.transports, *report.setups]
     return max(rows, key=lambda row: float(row["throughput"]), default=None)
 
 
-def verdict(report: Report) -> list[str]:
+def verdict(report: GpuBenchReport) -> list[str]:
     """One line per goal, also for those that could not be measured."""
     most, best = ceiling_of(report), best_row(report)
     if most is None or best is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_bench import plan as gpu_plan
-from gpu_bench.plan import Plan, Report
+from gpu_bench.plan import GpuBenchPlan, GpuBenchReport
 from gpu_bench.repository import Setup
 from gpu_bench_rows import row
 from tridet_bench.frames import Frames
@@ -34,14 +34,14 @@ class FakeRunning:
         )
 
 
-def plan_of(asked: list[tuple[str, str, str]], left_s: float, *setups: Setup) -> Plan:
+def plan_of(asked: list[tuple[str, str, str]], left_s: float, *setups: Setup) -> GpuBenchPlan:
     @contextmanager
     def serve(setup: Setup) -> Iterator[Any]:
         if setup is BROKEN:
             raise RuntimeError("does not start")
         yield FakeRunning(setup, asked)
 
-    return Plan(
+    return GpuBenchPlan(
         device="cpu",
         trunk=Path("no-such-trunk.pt"),
         frames=Frames("boards", None),
@@ -56,7 +56,7 @@ def plan_of(asked: list[tuple[str, str, str]], left_s: float, *setups: Setup) ->
 
 def test_the_best_setup_is_measured_further_and_what_fails_is_said() -> None:
     asked: list[tuple[str, str, str]] = []
-    report, parts = Report(), []
+    report, parts = GpuBenchReport(), []
     gpu_plan.run(plan_of(asked, 1000, FAST, BROKEN, SLOW), report, parts.append)
     assert parts == ["ceiling", "setups", "transports"]
     assert report.best_setup == FAST
@@ -74,7 +74,7 @@ def test_the_best_setup_is_measured_further_and_what_fails_is_said() -> None:
 
 def test_what_there_is_no_time_for_is_left_out_and_said() -> None:
     asked: list[tuple[str, str, str]] = []
-    report = Report()
+    report = GpuBenchReport()
     gpu_plan.run(plan_of(asked, 0, SLOW, FAST), report, lambda _part: None)
     assert asked == [("1/1/1", "auto", "4 at a time")]
     assert any(text.startswith("setup 2/1/1: left out") for text in report.problems)

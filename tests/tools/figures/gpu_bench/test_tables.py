@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpu_bench.plan import Report
+from gpu_bench.plan import GpuBenchReport
 from gpu_bench.tables import cases_table, limits_table
 from gpu_bench_rows import CEILING, row
 from tridet_bench.loops import Closed
@@ -10,7 +10,7 @@ from tridet_bench.loops import Closed
 
 def test_tables_hold_a_share_a_bound_and_what_the_instances_could_do() -> None:
     best = row("2/1/1", "auto", Closed(4), 450.0)
-    report = Report(ceiling=CEILING, transports=[best])
+    report = GpuBenchReport(ceiling=CEILING, transports=[best])
     assert "| auto, 4 at a time | 2/1/1 | 450 | 50 |" in cases_table("Cases", [best], report)
     limits = limits_table(report)
     assert limits is not None
@@ -21,4 +21,4 @@ def test_tables_hold_a_share_a_bound_and_what_the_instances_could_do() -> None:
     assert "| preprocess: copy in | 196 | 691 | 69 |  |" in limits
     report.transports[0]["transport"] = "shm"
     assert "| preprocess: copy in | 196 | 2765 | 276 |  |" in str(limits_table(report))
-    assert limits_table(Report()) is None
+    assert limits_table(GpuBenchReport()) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gpu_bench.plan import Report
+from gpu_bench.plan import GpuBenchReport
 from gpu_bench.verdict import verdict
 from gpu_bench_rows import CEILING, row
 from tridet_bench.loops import Closed, Open
@@ -13,7 +13,9 @@ from tridet_bench.loops import Closed, Open
     ("throughput", "met"), [(810.0, "met"), (809.0, "MISSED")], ids=["enough", "too few"]
 )
 def test_verdict_asks_for_nine_tenths_of_the_detector(throughput: float, met: str) -> None:
-    report = Report(ceiling=CEILING, transports=[row("1/1/1", "auto", Closed(4), throughput)])
+    report = GpuBenchReport(
+        ceiling=CEILING, transports=[row("1/1/1", "auto", Closed(4), throughput)]
+    )
     assert verdict(report)[0].startswith(f"{met}: ")
     report.gpus = 2
     assert verdict(report)[0].startswith("MISSED: ")
@@ -24,7 +26,7 @@ def test_verdict_on_the_tail_counts_refusals_and_missing_percentiles() -> None:
     rows[1]["errors"] = {"Overloaded": 1}
     rows[2]["latency"] = {"p50_ms": 5.0, "p99_ms": None}
     rows[3]["latency"] = {"p50_ms": 5.0, "p99_ms": 25.0}
-    report = Report(
+    report = GpuBenchReport(
         ceiling=CEILING, transports=[row("1/1/1", "auto", Closed(4), 900.0)], half_load=rows
     )
     found = [line.split(":")[0] for line in verdict(report)[1:]]
@@ -32,4 +34,4 @@ def test_verdict_on_the_tail_counts_refusals_and_missing_percentiles() -> None:
 
 
 def test_verdict_says_what_it_lacks() -> None:
-    assert verdict(Report())[0].startswith("no verdict")
+    assert verdict(GpuBenchReport())[0].startswith("no verdict")

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ._errors import InstallationError, PortTakenError, RepositoryError
+from .errors import InstallationError, PortTakenError, RepositoryError
 
 _INSTALL = "pip install --no-deps nvidia-pytriton==0.7.0"
 _OLDEST_PYTHON, _NEWEST_PYTHON = (3, 10), (3, 13)

@@ -23,11 +23,11 @@ import numpy as np
 from tridet.access import HTTP_HEADER, RESTRICTED, key_file
 from tridet.files import atomic_text
 
-from ._checks import Wheel, check_machine, check_numpy_use, check_port, check_repository, free_ports
-from ._environment import server_environment
-from ._errors import ModelLoadError, PortTakenError, ServeError, ServerExitedError
-from ._failures import OPTIONS, startup_error, timeout_error
-from ._folder import (
+from .checks import Wheel, check_machine, check_numpy_use, check_port, check_repository, free_ports
+from .environment import server_environment
+from .errors import ModelLoadError, PortTakenError, ServeError, ServerExitedError
+from .failures import OPTIONS, startup_error, timeout_error
+from .folder import (
     link_parts,
     make_folder,
     remove_leftovers,
@@ -35,9 +35,9 @@ from ._folder import (
     shm_prefix,
     token_of,
 )
-from ._log import TritonLog, one_line, reason_from_triton
+from .log import TritonLog, one_line, reason_from_triton
 
-_SUPERVISOR = Path(__file__).with_name("_supervisor.py")
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _ATTEMPTS = 5
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 

@@ -12,8 +12,8 @@ import stat
 import tempfile
 from pathlib import Path
 
-from ._checks import Wheel
-from ._errors import InstallationError
+from .checks import Wheel
+from .errors import InstallationError
 
 _FOLDER = "tridet-serve-"
 _LOCK = "lock"

@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ._checks import check_numpy_use
-from ._errors import ModelLoadError, RepositoryError, ServerExitedError
-from ._server import LocalServer
+from .checks import check_numpy_use
+from .errors import ModelLoadError, RepositoryError, ServerExitedError
+from .server import LocalServer
 
 _STEP = re.compile(r'\bmodel_name\s*:\s*"([^"]+)"')
 _SHAPE = re.compile(r"\b(?:dims|max_batch_size)\s*:\s*[-\d\[][-\d,\s\]]*")

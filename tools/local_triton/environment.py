@@ -21,7 +21,7 @@ for the next frame, up to a sixth of the CPU time (docs/performance.md).
 def server_environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
     """Return this process's variables, ``more`` on top, and what the wheel's server needs.
 
-    ``folder`` holds its libraries: see ``_folder.link_parts``.
+    ``folder`` holds its libraries: see ``folder.link_parts``.
     """
     environment = {**ALLOCATOR, **os.environ, **more}
     # The stub embeds Python and ignores PYTHONPATH and its like (measured: pybind11 starts an

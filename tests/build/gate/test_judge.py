@@ -1,3 +1,5 @@
+"""The gate: who passes, who does not, and what proves nothing."""
+
 import json
 from pathlib import Path
 
@@ -5,137 +7,14 @@ import cv2
 import numpy as np
 import onnxruntime
 import pytest
+from gate_parts import SETTINGS, found
 from rich.console import Console
 from stub_onnx import write_stub
-from tridet.processing.parameters import NmsParameters
 from tridet_build.datasets.truth import labels_of_images
 from tridet_build.errors import DataError, GateError, ImagesError
-from tridet_build.gate.detections import Found, Settings, box_ious, compare, detect, match
+from tridet_build.gate.detections import Found, detect
 from tridet_build.gate.judge import GateFailedError, gate, gate_table, scores_of
-from tridet_build.gate.report import LIMITS, Limits, Scores, draw_worst, problems
-
-SETTINGS = Settings(
-    64, ("c0", "c1", "c2"), 40, NmsParameters(conf=0.1, iou=0.7, max_det=20, agnostic=False)
-)
-
-
-def found(
-    *rows: tuple[float, float, float, float, float, int],
-    image: Path = Path("a.png"),
-    size: tuple[int, int] = (100, 80),
-) -> Found:
-    """Rows of x1, y1, x2, y2, score, class id."""
-    table = np.array(rows, np.float32).reshape(-1, 6)
-    return Found(image, size, table[:, :4], table[:, 4], table[:, 5].astype(np.int32))
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> list[Path]:
-    folder = tmp_path / "images" / "test"
-    folder.mkdir(parents=True)
-    paths = [folder / f"{index}.png" for index in range(6)]
-    for index, path in enumerate(paths):
-        pixels = np.full((48, 60 + index, 3), 120 + 20 * index, np.uint8)
-        cv2.imwrite(str(path), pixels)
-    return paths
-
-
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    write_stub(tmp_path / "fp32.onnx")
-    return tmp_path / "fp32.onnx"
-
-
-def test_boxes_of_another_class_or_overlap_do_not_match() -> None:
-    reference = found((0, 0, 10, 10, 0.9, 0), (20, 0, 30, 10, 0.8, 1), (50, 50, 60, 60, 0.7, 2))
-    variant = found((0, 0, 10, 9, 0.85, 0), (20, 0, 30, 10, 0.8, 2), (50, 50, 54, 60, 0.7, 2))
-    pairs = match(reference, variant)
-    assert pairs.pairs.tolist() == [[0, 0]]
-    np.testing.assert_allclose(pairs.ious, [0.9], rtol=1e-6)
-    np.testing.assert_allclose(pairs.drifts, [-0.05], atol=1e-6)
-    assert pairs.missed.tolist() == [1, 2]
-    assert pairs.extra.tolist() == [1, 2]
-
-
-def test_the_best_overlap_goes_first_and_each_box_once() -> None:
-    reference = found((0, 0, 10, 10, 0.9, 0), (1, 0, 11, 10, 0.8, 0))
-    variant = found((1, 0, 11, 10, 0.9, 0))
-    pairs = match(reference, variant)
-    assert pairs.pairs.tolist() == [[1, 0]]
-    assert pairs.missed.tolist() == [0]
-
-
-@pytest.mark.parametrize(("mine", "theirs"), [(0, 0), (2, 0), (0, 2)])
-def test_empty_sides_match_nothing(mine: int, theirs: int) -> None:
-    rows = [(0, 0, 10, 10, 0.9, 0), (20, 20, 30, 30, 0.8, 0)]
-    pairs = match(found(*rows[:mine]), found(*rows[:theirs]))
-    assert (len(pairs.pairs), len(pairs.missed), len(pairs.extra)) == (0, mine, theirs)
-
-
-def test_boxes_without_area_overlap_their_equal_alone() -> None:
-    flat = np.array([[5, 5, 5, 9]], np.float32)
-    assert box_ious(flat, flat).tolist() == [[1.0]]
-    assert box_ious(flat, flat + 1).tolist() == [[0.0]]
-
-
-def test_comparison_counts_at_the_threshold_and_names_the_worst_image() -> None:
-    one = [found((0, 0, 10, 10, 0.9, 0)), found((0, 0, 10, 10, 0.9, 1), (0, 0, 9, 9, 0.05, 1))]
-    two = [found((0, 0, 10, 10, 0.8, 0)), found((0, 0, 10, 10, 0.04, 1))]
-    comparison = compare(one, two, conf=0.1)
-    assert (comparison.reference, comparison.variant, comparison.matched) == (2, 1, 1)
-    assert (comparison.missed, comparison.extra, comparison.worst) == (1, 0, 1)
-    assert comparison.changed == 0.5
-    assert comparison.iou_min == comparison.iou_mean == 1
-    assert comparison.drift_mean == pytest.approx(-0.1)
-    assert comparison.drift_max == pytest.approx(0.1)
-
-
-def test_comparison_of_silent_runs_is_no_difference() -> None:
-    comparison = compare([found()], [found()], conf=0.25)
-    assert (comparison.changed, comparison.iou_min, comparison.drift_max) == (0, 1, 0)
-    assert compare([found()], [found((0, 0, 9, 9, 0.9, 0))], conf=0.25).changed == 1
-
-
-def test_defaults_are_a_tenth_of_a_point_and_one_point() -> None:
-    assert (LIMITS["fp16"].map_drop, LIMITS["int8"].map_drop) == (0.001, 0.01)
-
-
-def test_limits_on_map_say_by_how_much() -> None:
-    comparison = compare([found((0, 0, 9, 9, 0.9, 0))], [found()], conf=0.25)
-    before = Scores(0.99, 0.86)
-    assert not problems(comparison, before, Scores(0.98, 0.85), Limits(0.01, 0.0))
-    assert not problems(comparison, before, Scores(0.995, 0.87), Limits(0.0, 0.0))
-    (line,) = problems(comparison, before, Scores(0.99, 0.8365), Limits(0.01, 0.0))
-    assert line == ("mAP50-95 falls by 2.35 points (86.00 to 83.65), 1.35 over the limit of 1.00")
-
-
-def test_limits_without_labels_are_on_changed_detections() -> None:
-    rows = [(10.0 * i, 0.0, 10.0 * i + 9, 9.0, 0.9, 0) for i in range(10)]
-    comparison = compare([found(*rows)], [found(*rows[:9])], conf=0.25)
-    assert not problems(comparison, None, None, Limits(0.0, 0.1))
-    (line,) = problems(comparison, None, None, Limits(0.0, 0.04))
-    assert line == (
-        "1 missed and 0 extra of 10 detections: 10.00% changed, 6.00% over the limit of 4.00%"
-    )
-
-
-@pytest.mark.parametrize("value", [-0.1, 1.5])
-def test_limits_are_fractions(value: float) -> None:
-    with pytest.raises(GateError, match="expected a number from 0 to 1"):
-        Limits(map_drop=value, changed=0)
-
-
-def test_detects_as_served_in_pixels_of_the_image(images: list[Path], weights: Path) -> None:
-    calls: list[tuple[int, int]] = []
-    run = detect(weights, images, SETTINGS, progress=lambda *done: calls.append(done))
-    assert [item.image for item in run] == images
-    assert run[3].size == (63, 48)
-    assert calls == [(4, 6), (6, 6)]
-    for item in run:
-        assert len(item.scores) > 0
-        assert (np.diff(item.scores) <= 0).all()
-        assert (item.boxes <= np.array([*item.size, *item.size])).all()
-        assert (item.above(0.3).scores >= 0.3).all()
+from tridet_build.gate.report import Scores
 
 
 def test_the_same_model_passes_and_reports(
@@ -321,11 +200,6 @@ def test_labels_that_fp32_does_not_find_prove_nothing(
     assert json.loads((tmp_path / "out" / "gate.json").read_text())["passed"] is False
 
 
-def test_images_in_which_fp32_finds_nothing_prove_nothing() -> None:
-    (line,) = problems(compare([found()], [found()], conf=0.25), None, None, Limits(0.0, 1.0))
-    assert line.startswith("FP32 itself finds nothing in 1 images")
-
-
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -368,15 +242,3 @@ def test_labels_of_other_classes_or_sizes_are_refused(images: list[Path], weight
     write_coco("c1", 60)
     with pytest.raises(DataError, match=r"expected an entry of .*1\.png, found none"):
         judge(*images[:2])
-
-
-def test_worst_picture_colours_what_differs(images: list[Path]) -> None:
-    before = found((5, 5, 25, 25, 0.9, 0), (30, 5, 50, 25, 0.8, 1), image=images[0])
-    after = found((5, 5, 25, 25, 0.9, 0), (30, 28, 50, 45, 0.8, 2), image=images[0])
-    picture = draw_worst(before, after, SETTINGS, "INT8")
-    left, right = picture[:, :800], picture[:, 808:]
-    red, orange, green = (50, 50, 230), (0, 140, 255), (80, 170, 60)
-    for half, has, lacks in ((left, (green, red), (orange,)), (right, (green, orange), (red,))):
-        colours = {tuple(pixel) for pixel in half.reshape(-1, 3).tolist()}
-        assert set(has) <= colours
-        assert not set(lacks) & colours

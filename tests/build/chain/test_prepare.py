@@ -1,27 +1,17 @@
-"""The chain from a manifest to a plan: what runs, what is skipped, what stops it."""
+"""From a manifest to what is compiled: what runs, what is skipped, what stops it."""
 
-import io
 import json
-import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from click.testing import CliRunner
+from chain_parts import in_precision, stages
 from onnx import numpy_helper
-from PIL import Image
 from stub_onnx import write_detector, write_stub
-from tridet_build.chain import deliver
 from tridet_build.chain import prepare as chain
-from tridet_build.chain.record import read_record
-from tridet_build.chain.stages import Stages
-from tridet_build.cli.main import cli
 from tridet_build.datasets.yolo import labels_of
 from tridet_build.errors import (
     BuildError,
@@ -33,39 +23,11 @@ from tridet_build.errors import (
 from tridet_build.gate.detections import detect, settings_of
 from tridet_build.gate.judge import GateFailedError
 from tridet_build.manifest.manifest import Manifest, load_manifest
-from tridet_build.onnx import serving_graph as graph
 from tridet_build.onnx.export import ExportReport
-from tridet_build.onnx.serving_graph import serving_graph
-from tridet_build.plan.runtime import use_rtx
 from tridet_build.repository.render import render
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = ROOT / "models" / "pcb" / "samples"
-
-
-def stages(folder: Path, said: list[str] | None = None) -> Stages:
-    lines = [] if said is None else said
-    return Stages(folder / "work", force=False, say=lines.append)
-
-
-@pytest.fixture
-def detector(tmp_path: Path) -> Manifest:
-    write_detector(tmp_path / "one")
-    return load_manifest(tmp_path / "one")
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(3):
-        pixels = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{index}.png")
-    return folder
-
-
-# Weights ------------------------------------------------------------------------------------------
 
 
 def test_an_fp32_onnx_is_served_as_it_is(detector: Manifest, tmp_path: Path) -> None:
@@ -115,46 +77,6 @@ def test_damaged_weights_are_named(detector: Manifest, tmp_path: Path) -> None:
     detector.weights.write_bytes(b"half an ONNX")
     with pytest.raises(OnnxError, match=r"weights\.onnx: not a readable ONNX model: "):
         chain.prepare(detector, stages(tmp_path))
-
-
-# Precision and gate -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def converters(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """ModelOpt played by a stub in FP16, and one whose weights are quite off (INT8)."""
-    calls: list[str] = []
-
-    def to_fp16(source: Path, out: Path, **_: Any) -> None:
-        calls.append("fp16")
-        assert source.name == "weights.onnx"
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_stub(out, half=True)
-
-    def to_int8(source: Path, out: Path, **_: Any) -> SimpleNamespace:
-        calls.append("int8")
-        model = onnx.load(source)
-        (scaled,) = (one for one in model.graph.initializer if one.name == "scaled")
-        values = numpy_helper.to_array(scaled) * np.float32(0.2)
-        scaled.CopyFrom(numpy_helper.from_array(values, "scaled"))
-        out.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(model, out)
-        used = {"images_sha256": "cd" * 32, "samples": 3, "method": "entropy"}
-        used["unreadable"] = ["9.png: no image"]
-        return SimpleNamespace(calibration=used)
-
-    monkeypatch.setattr(chain, "to_fp16", to_fp16)
-    monkeypatch.setattr(chain, "to_int8", to_int8)
-    return calls
-
-
-def in_precision(detector: Manifest, precision: Any, images: Path | None) -> Manifest:
-    return replace(
-        detector,
-        precision=precision,
-        calibration=replace(detector.calibration, images=images),
-        gate=replace(detector.gate, images=images),
-    )
 
 
 def detections_as_labels(manifest: Manifest, images: list[Path]) -> list[str]:
@@ -398,206 +320,3 @@ def test_the_default_detector_in_fp16_for_real(tmp_path: Path) -> None:
     ready = chain.prepare(manifest, stages(tmp_path))
     assert ready.gates["precision"].figures["map50_95_lost_points"] <= 0.1
     assert ready.manifest.weights.stat().st_size < 0.6 * manifest.weights.stat().st_size
-
-
-# Delivery -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def rtx(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let plans be written by TensorRT for RTX, which needs no GPU."""
-    monkeypatch.setenv("POLYGRAPHY_USE_TENSORRT_RTX", "1")
-    use_rtx()
-
-
-@pytest.mark.full
-@pytest.mark.usefixtures("rtx")
-def test_a_plan_with_its_record_reaches_the_repository(detector: Manifest, tmp_path: Path) -> None:
-    said: list[str] = []
-    ready = chain.prepare(detector, stages(tmp_path))
-    root = tmp_path / "repository"
-    for _ in range(2):
-        built = deliver.deliver(ready, root, stages(tmp_path, said))
-    assert said == ["plan …", "plan: unchanged, skipped"]
-    assert built.tensorrt.startswith("tensorrt-rtx ")
-    version = root / "one_detector" / "1"
-    record = read_record(version / "build.json")
-    assert record.plan is not None
-    assert record.plan.bytes == (version / "model.plan").stat().st_size
-    assert (record.source.name, record.asked) == ("weights.onnx", "fp32")
-    facts = deliver.build_facts(ready, root)
-    assert facts["plan_sha256"] == record.plan.sha256
-    files = render([ready.manifest], builds={"one": facts})
-    assert record.plan.sha256.encode() in files["one/config.pbtxt"]
-    # Other weights: the record is of another graph, and must not speak for this one.
-    write_stub(detector.weights, seed=1)
-    other = chain.prepare(detector, stages(tmp_path))
-    assert "plan_sha256" not in deliver.build_facts(other, root)
-
-
-@pytest.mark.full
-@pytest.mark.usefixtures("rtx")
-def test_what_is_not_proved_does_not_reach_the_repository(
-    detector: Manifest, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the real TensorRT the plan is run before it is served; that part is played here."""
-    (images / "1.png").write_bytes(b"half")
-    ready = chain.prepare(in_precision(detector, "fp32", images), stages(tmp_path))
-    root = tmp_path / "repository"
-    real = deliver.tensorrt()[0]
-    monkeypatch.setattr(deliver, "tensorrt", lambda: (real, "tensorrt"))
-    verified = []
-    said: list[str] = []
-
-    def refuse(plan: Path, graph: Path, found: list[Path], *_: Any, **__: Any) -> None:
-        verified.append((plan.name, graph.name, len(found)))
-        raise BuildError("differs from ONNX Runtime")
-
-    monkeypatch.setattr(deliver, "verify_plan", refuse)
-    with pytest.raises(BuildError, match="differs from ONNX Runtime"):
-        deliver.deliver(ready, root, stages(tmp_path, said))
-    assert said[0].startswith("note: verification: 1 images cannot be read, left out: ")
-    assert verified == [("model.plan", "one.onnx", 2)]
-    assert not root.exists()
-
-
-# The command --------------------------------------------------------------------------------------
-
-
-def invoke(*arguments: object) -> Any:
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
-
-
-@pytest.mark.full
-@pytest.mark.usefixtures("rtx")
-def test_plans_builds_what_it_can_and_says_what_failed(tmp_path: Path) -> None:
-    models, out = tmp_path / "models", tmp_path / "out"
-    write_detector(models / "bad", batch=1)
-    write_detector(models / "good")
-    shutil.copytree(models / "good", models / "twin")  # of the same name
-    result = invoke("plans", "--models", models, "--out", out, "--work", tmp_path / "work")
-    assert result.exit_code == 1, result.output
-    assert "expected a dynamic batch axis" in result.stderr
-    assert (
-        f"twin/detector.toml: name: that of {models / 'good' / 'detector.toml'} already"
-        in result.stderr
-    )
-    assert (out / "good_detector" / "1" / "model.plan").is_file()
-    assert (out / "good" / "config.pbtxt").is_file()
-    assert (out / "nms" / "config.pbtxt").is_file()
-    assert not (out / "bad_detector").exists()
-    # What was served before stays when a later build fails.
-    before = (out / "good_detector" / "1" / "model.plan").read_bytes()
-    write_stub(models / "good" / "weights.onnx", batch=1)
-    again = invoke("plans", models / "good", "--out", out, "--work", tmp_path / "work")
-    assert again.exit_code == 1
-    assert (out / "good_detector" / "1" / "model.plan").read_bytes() == before
-
-
-@pytest.mark.full
-@pytest.mark.usefixtures("rtx")
-@pytest.mark.parametrize("command", ["plans", "repository"])
-def test_the_serving_graph_is_made_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
-    write_detector(tmp_path / "models" / "one")
-    wrapped = []
-
-    def wrap(weights: Path, **settings: Any) -> onnx.ModelProto:
-        wrapped.append(weights.name)
-        return serving_graph(weights, **settings)
-
-    monkeypatch.setattr(graph, "serving_graph", wrap)
-    for _ in range(2):  # the second time there is a record to read
-        result = invoke(
-            *(command, "--models", tmp_path / "models", "--out", tmp_path / "out"),
-            *("--work", tmp_path / "work"),
-        )
-        assert result.exit_code == 0, result.output
-    assert wrapped == ["weights.onnx"] * 2
-    served = tmp_path / "out" / "one_detector" / "1" / "model.onnx"
-    assert served.read_bytes() == graph.graph_of(load_manifest(tmp_path / "models" / "one"))
-
-
-@pytest.mark.full
-@pytest.mark.usefixtures("rtx")
-def test_one_of_several_keeps_the_shared_steps_for_all(tmp_path: Path) -> None:
-    models, out = tmp_path / "models", tmp_path / "out"
-    write_detector(models / "busy", "[instances]\nnms = 3\n")
-    write_detector(models / "quiet")
-    invoke("repository", "--models", models, "--out", out, "--work", tmp_path / "work")
-    shared = (out / "nms" / "config.pbtxt").read_bytes()
-    assert b"count: 3" in shared
-    result = invoke(
-        "plans", models / "quiet", "--models", models, "--out", out, "--work", tmp_path / "work"
-    )
-    assert result.exit_code == 0, result.output
-    assert (out / "nms" / "config.pbtxt").read_bytes() == shared
-
-
-@pytest.mark.full
-@pytest.mark.usefixtures("rtx")
-def test_check_compiles_every_precision_and_keeps_nothing(
-    tmp_path: Path, images: Path, converters: list[str]
-) -> None:
-    write_detector(tmp_path / "models" / "one")
-    result = invoke(
-        *("plans", "--check", "--models", tmp_path / "models", "--out", tmp_path / "out"),
-        *("--work", tmp_path / "work", "--calibration", images, "--gate", images),
-    )
-    assert result.exit_code == 1  # INT8, as the stand-in makes it, does not pass its gate
-    assert converters == ["fp16", "int8"]
-    assert result.output.count("compiled") == 2
-    assert "INT8: 120 missed" in result.stderr
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.full
-def test_no_tensorrt_is_said_before_anything_is_made(tmp_path: Path) -> None:
-    write_detector(tmp_path / "one")
-    program = (
-        "import sys; sys.modules['tensorrt'] = None; from tridet_build.cli.main import main; main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, "plans", tmp_path / "one", "--work", tmp_path / "work"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert "a plan needs Polygraphy and TensorRT, found no tensorrt" in line
-    assert not (tmp_path / "work").exists()
-
-
-@pytest.mark.full
-@pytest.mark.usefixtures("rtx")
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (["--gate", "nowhere"], "--gate: expected a folder of images, found none at nowhere"),
-        (["--calibration", "nowhere"], "--calibration: expected a folder of images"),
-        (["--precision", "int8"], "INT8 is held against FP32 before it is served"),
-    ],
-)
-def test_overrides_that_cannot_be_met(tmp_path: Path, arguments: list[str], complaint: str) -> None:
-    write_detector(tmp_path / "one")
-    result = invoke("plans", tmp_path / "one", "--work", tmp_path / "work", *arguments)
-    assert result.exit_code == 1
-    assert complaint in result.stderr
-
-
-def test_notes_are_plain_json(images: Path, tmp_path: Path) -> None:
-    """Another tool, or a person, can read what was done."""
-    said = io.StringIO()
-    work = Stages(tmp_path / "work", force=False, say=said.write)
-    out = tmp_path / "work" / "x.txt"
-
-    def make() -> dict[str, str]:
-        out.parent.mkdir(exist_ok=True)
-        return {"written": str(out.write_text("x"))}
-
-    work.run("x", {"images": str(images)}, out, make)
-    note = json.loads((tmp_path / "work" / "x.json").read_text())
-    assert note["report"] == {"written": "1"}
-    assert note["seconds"] >= 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ._errors import (
+from .errors import (
     InstallationError,
     ModelLoadError,
     NotReadyError,
@@ -12,7 +12,7 @@ from ._errors import (
     ServeError,
     ServerExitedError,
 )
-from ._log import TritonLog, one_line
+from .log import TritonLog, one_line
 
 OPTIONS = {"GRPC": "--grpc-port", "HTTP": "--http-port", "Metrics": "--metrics-port"}
 
