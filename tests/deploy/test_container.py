@@ -78,12 +78,12 @@ class Service:
 
     def up(self) -> None:
         """Start it and wait until its health check says that it detects."""
-        self.compose("up", "--build", "--detach")
+        self.start("--build")
         self.await_health()
 
-    @property
-    def id(self) -> str:
-        return self.compose("ps", "--quiet")[1].split()[-1]
+    def start(self, *options: str) -> None:
+        self.compose("up", "--detach", *options)
+        self.id = self.compose("ps", "--quiet")[1].split()[-1]
 
     def state(self) -> dict[str, Any]:
         inspected: list[dict[str, Any]] = json.loads(
@@ -115,7 +115,7 @@ class Service:
         return self.engine.run("docker", "logs", self.id).stdout
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def service(engine: Engine) -> Iterator[Service]:
     """It is up and healthy; what is left of it afterwards goes."""
     service = Service(engine)
@@ -192,6 +192,7 @@ def test_what_is_killed_is_started_again(service: Service, victim: str, said: st
     )
 
 
+# The last of those that have the service.
 def test_it_stops_in_time_and_leaves_nothing(service: Service) -> None:
     began = time.monotonic()
     service.engine.run("docker", "stop", f"--time={GRACE_S}", service.id)
@@ -205,7 +206,7 @@ def test_it_stops_in_time_and_leaves_nothing(service: Service) -> None:
     ):
         assert service.engine.run("docker", *kind.split()).stdout == ""
     # Also while it still checks the repository.
-    service.compose("up", "--detach")
+    service.start()
     began = time.monotonic()
     service.engine.run("docker", "stop", f"--time={GRACE_S}", service.id)
     assert time.monotonic() - began < GRACE_S
