@@ -173,7 +173,7 @@ def test_the_check_runs_before_the_server(tmp_path: Path, services: dict[str, An
 
 
 def test_clients_shared_memory_is_allowed_where_the_server_asks_for_that(tmp_path: Path) -> None:
-    """From Triton 26.05 on; an older server would not start with an option that it does not know."""
+    """From Triton 26.05 on; an older server refuses to start with an option it does not know."""
     before = serve(tmp_path, 0, TRIDET_KEY="k3y").stdout
     assert "--allow-client-shm" not in before
     after = serve(tmp_path, 0, TRIDET_KEY="k3y", HELP="  --allow-client-shm <boolean>").stdout
