@@ -194,9 +194,8 @@ def test_what_is_killed_is_started_again(service: Service, victim: str, said: st
 
 # The last of those that have the service.
 def test_it_stops_in_time_and_leaves_nothing(service: Service) -> None:
-    began = time.monotonic()
     service.engine.run("docker", "stop", f"--time={GRACE_S}", service.id)
-    assert time.monotonic() - began < GRACE_S
+    # What is not done when the grace is over is killed, status 137.
     assert service.state()["ExitCode"] in (0, 143)
     service.compose("down")
     for kind in (
@@ -207,9 +206,7 @@ def test_it_stops_in_time_and_leaves_nothing(service: Service) -> None:
         assert service.engine.run("docker", *kind.split()).stdout == ""
     # Also while it still checks the repository.
     service.start()
-    began = time.monotonic()
     service.engine.run("docker", "stop", f"--time={GRACE_S}", service.id)
-    assert time.monotonic() - began < GRACE_S
     assert service.state()["ExitCode"] in (0, 143)
 
 
