@@ -15,7 +15,7 @@ BOARDS ?= 500
 DRAWN := data/boards/.drawn-$(BOARDS)
 ARGS ?=
 # The marks of pyproject.toml that `make test-quick` leaves out.
-SLOW := server or full or cameras or packaging or gpu
+SLOW := server or full or cameras or packaging or gpu or docker
 
 BIN := .venv/bin
 # Of its wheel only the binaries are used, none of its Python: so without what that asks for, NumPy 1 among it.
@@ -24,7 +24,7 @@ WITH_PRECISION = $(if $(PRECISION),--precision $(PRECISION))
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo stream-demo eval check-data test test-quick smoke attack docs lint format serve detect bench repository plans plan check-plans boards check setup setup-dev setup-rtx setup-build setup-cameras have-data constraints clean distclean
+.PHONY: help demo stream-demo eval check-data test test-quick test-docker smoke attack docs lint format serve detect bench repository plans plan check-plans boards check setup setup-dev setup-rtx setup-build setup-cameras setup-docker have-data constraints clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
@@ -80,11 +80,14 @@ stream-demo: setup-dev setup-cameras ## Two RTSP cameras through the default det
 docs: .venv/.docs ## Build the documentation into out/site, its links checked
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
-test: setup-dev setup-rtx setup-build setup-cameras ## Run all tests, the real tritonserver included
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup-dev setup-rtx setup-build setup-cameras ## Run all tests but the containers', the real tritonserver included
+	@$(BIN)/python -m pytest -m "not docker" $(ARGS)
 
 test-quick: setup-dev ## Run the tests that need no server, no PyTorch, no TensorRT and no browser, in two minutes
 	@$(BIN)/python -m pytest --numprocesses 2 -m "not ($(SLOW))" $(ARGS)
+
+test-docker: repository setup-dev setup-docker ## Build the containers and run them in a Docker engine of their own (as root)
+	@$(BIN)/python -m pytest -m docker tests/deploy $(ARGS)
 
 smoke: ## Make a fresh environment with PYTHON, serve, detect on each transport and stream a file in it
 	@TRITON='$(TRITON)' tools/smoke.sh $(PYTHON)
@@ -111,6 +114,9 @@ setup-build: .venv/.build ## Install the build tools as well: PyTorch, Ultralyti
 
 setup-cameras: ## Install a browser and GStreamer's RTSP server (Debian packages), which the tests and stream-demo use
 	@tools/install_cameras.sh
+
+setup-docker: ## Install a Docker engine, Compose and debootstrap (Debian packages), which the container tests use
+	@tools/install_docker.sh
 
 constraints: setup-dev ## Pin the newest versions that pyproject.toml allows
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --all-extras --group pyproject.toml:dev --group pyproject.toml:docs \

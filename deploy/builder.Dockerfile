@@ -1,5 +1,5 @@
 # NVIDIA's Triton of the release that serves, with tridet's build tools: its TensorRT is the server's.
-ARG TRITON_TAG=26.07
+ARG TRITON_TAG=26.11
 FROM nvcr.io/nvidia/tritonserver:${TRITON_TAG}-py3
 
 RUN apt-get update \

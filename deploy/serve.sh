@@ -10,9 +10,14 @@ PYTHONPATH=/tridet/build:/tridet/client PYTHONDONTWRITEBYTECODE=1 \
 key=${TRIDET_KEY:-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')}
 managed=model-repository,shared-memory,trace,logging
 shm=tridet_steps_
+server=$(command -v tritonserver)
+# Clients' shared memory is off since Triton 26.05 unless asked for, and the option new; the key guards it.
+if "$server" --help 2>&1 | grep -q -e --allow-client-shm; then
+	set -- --allow-client-shm=true "$@"
+fi
 # Started again when it dies, or when the process of one of its Python steps does.
 exec python3 /tridet/supervisor.py --container "${TRIDET_GRACE_S:-30}" "$shm" \
-	"$(command -v tritonserver)" --model-repository=/models --model-config-name="$runtime" \
+	"$server" --model-repository=/models --model-config-name="$runtime" \
 	--disable-auto-complete-config --exit-timeout-secs=20 \
 	--grpc-restricted-protocol="$managed:tridet=$key" --http-restricted-api="$managed:tridet=$key" \
 	--backend-config=python,shm-region-prefix-name="$shm" "$@"

@@ -4,6 +4,7 @@ Each config parses and fits the model beside it, the steps of an ensemble exist 
 another, and the plans fit the machine. Reads only; says all that is wrong, not just the first.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from tridet_build.repository.check_tensors import (
     sizes_asked,
 )
 from tridet_build.repository.configs import Runtime
-from tridet_build.repository.preflight import Machine, preflight, this_machine
+from tridet_build.repository.preflight import Machine, outdated, preflight, this_machine
 
 CONFIG: Final = "config.pbtxt"
 ONNX: Final = "model.onnx"
@@ -43,7 +44,7 @@ class Finding:
 
     Attributes:
         level: ``error`` if the server would not start or would answer wrongly.
-        path: of the file or folder, inside the repository.
+        path: of the file or folder, inside the repository; tritonserver for the server itself.
         message: what was expected, what was found, and the fix.
     """
 
@@ -81,6 +82,8 @@ def check(
     if runtime == "tensorrt" and here is None:
         here = this_machine()
     findings: list[Finding] = []
+    if old := outdated(os.environ.get("NVIDIA_TRITON_SERVER_VERSION")):
+        findings.append(Finding("warning", "tritonserver", old))
     configs: dict[str, pb.ModelConfig] = {}
     for folder in folders:
         try:

@@ -12,6 +12,7 @@ _REBUILD: Final = (
     "build it again in the container that serves it (`docker compose run --rm builder`)"
 )
 _AMPERE: Final = 8
+_OLDEST_RELEASE: Final = (26, 7)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,20 @@ def preflight(found: PlanFile, record: BuildRecord | None, here: Machine) -> Ite
     elif record.gpu:
         hardware = record.tensorrt.hardware if record.tensorrt else "none"
         yield from _gpus(record.gpu, hardware, here.gpus)
+
+
+def outdated(release: str | None) -> str | None:
+    """Say what speaks against serving with a release of Triton.
+
+    Args:
+        release: YY.MM, as NVIDIA's container has it in NVIDIA_TRITON_SERVER_VERSION; None outside.
+    """
+    if not release or _numbers(release) >= _OLDEST_RELEASE:
+        return None
+    return (
+        f"Triton {release} has known security holes (CVE-2026-16497 is mended in 26.07): serve "
+        "with a newer release (TRITON_TAG)"
+    )
 
 
 def _version(found: PlanFile, record: BuildRecord | None, here: str | None) -> Iterator[Verdict]:

@@ -18,7 +18,7 @@ from tridet_build.plan import inspect as plan_inspect
 from tridet_build.plan.inspect import EngineInfo, TensorInfo
 from tridet_build.repository.check import Finding, check, failed, table
 from tridet_build.repository.check_tensors import onnx_model
-from tridet_build.repository.preflight import Machine
+from tridet_build.repository.preflight import Machine, outdated
 from tridet_build.repository.render import write
 from tritonclient.grpc import model_config_pb2 as pb
 
@@ -54,6 +54,22 @@ def test_a_rendered_repository_is_fine(repository: Path) -> None:
     assert check(repository, runtime="onnxruntime") == []
     assert check(repository, runtime="python") == []
     assert not failed([])
+
+
+@pytest.mark.parametrize(
+    ("release", "old"),
+    [(None, False), ("24.10", True), ("26.06", True), ("26.07", False), ("27.01", False)],
+)
+def test_a_release_with_known_security_holes(
+    release: str | None, old: bool, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (outdated(release) is not None) == old
+    monkeypatch.setenv("NVIDIA_TRITON_SERVER_VERSION", release or "")
+    findings = check(repository)
+    assert not failed(findings)
+    assert [(finding.level, finding.path) for finding in findings] == [
+        ("warning", "tritonserver")
+    ] * old
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "python"])

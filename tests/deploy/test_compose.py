@@ -14,7 +14,7 @@ from tridet.access import HTTP_HEADER, RESTRICTED
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
-TAG = "${TRITON_TAG:-26.07}"
+TAG = "${TRITON_TAG:-26.11}"
 
 
 @pytest.fixture(scope="module")
@@ -43,19 +43,41 @@ def test_the_file_obeys_the_compose_specification(tmp_path: Path) -> None:
 
 
 def test_one_variable_sets_the_release_of_both(services: dict[str, Any]) -> None:
-    for name, dockerfile in (("triton", "triton.Dockerfile"), ("builder", "builder.Dockerfile")):
+    for name, dockerfile in (
+        ("triton", "triton.Dockerfile"),
+        ("triton-cpu", "triton.Dockerfile"),
+        ("builder", "builder.Dockerfile"),
+    ):
         assert services[name]["build"]["args"] == {"TRITON_TAG": TAG}
         assert "image" not in services[name]
         text = (ROOT / "deploy" / dockerfile).read_text()
-        assert "ARG TRITON_TAG=26.07\nFROM nvcr.io/nvidia/tritonserver:${TRITON_TAG}-py3\n" in text
+        assert "ARG TRITON_TAG=26.11\nFROM nvcr.io/nvidia/tritonserver:${TRITON_TAG}-py3\n" in text
         assert text.count("FROM ") == 1
     assert COMPOSE.read_text().count("TRITON_TAG:-") == 1
 
 
-def test_both_have_the_gpu(services: dict[str, Any]) -> None:
-    for service in services.values():
-        (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+def test_who_has_the_gpu(services: dict[str, Any]) -> None:
+    for name in ("triton", "builder"):
+        (device,) = services[name]["deploy"]["resources"]["reservations"]["devices"]
         assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+    assert "deploy" not in services["triton-cpu"]
+
+
+def test_without_a_gpu_it_is_the_same_service(services: dict[str, Any]) -> None:
+    with_gpu, without = dict(services["triton"]), dict(services["triton-cpu"])
+    assert (with_gpu.pop("profiles"), without.pop("profiles")) == (["gpu"], ["cpu"])
+    assert with_gpu.pop("deploy")
+    cpu = without.pop("environment")
+    assert cpu["TRIDET_RUNTIME"] == "${TRIDET_RUNTIME:-python}"
+    assert with_gpu.pop("environment") == cpu | {"TRIDET_RUNTIME": "${TRIDET_RUNTIME:-onnxruntime}"}
+    assert with_gpu == without
+
+
+def test_what_the_image_installs_is_what_is_tested() -> None:
+    """Each pin is one of constraints.txt, so that both move together."""
+    constraints = (ROOT / "constraints.txt").read_text().splitlines()
+    for line in (ROOT / "deploy" / "requirements.txt").read_text().splitlines():
+        assert line.replace("[grpc]", "") in constraints
 
 
 def test_the_container_allocates_as_the_local_server_does(services: dict[str, Any]) -> None:
@@ -110,7 +132,7 @@ def serve(tmp_path: Path, check_exit: int, **environment: str) -> subprocess.Com
     """Run it with stand-ins for the two programs that it calls."""
     for name, body in {
         "python3": f'echo "$PYTHONPATH: $0 $*"; exit {check_exit}',
-        "tritonserver": 'echo "$0 $*, ${PYTHONPATH-no path}"',
+        "tritonserver": 'echo "$HELP"',
     }.items():
         program = tmp_path / name
         program.write_text(f"#!/bin/sh\n{body}\n")
@@ -148,6 +170,14 @@ def test_the_check_runs_before_the_server(tmp_path: Path, services: dict[str, An
     health = services["triton"]["healthcheck"]["test"]
     assert health == ["CMD", "python3", "/tridet/healthcheck.py", "/models"]
     assert services["triton"]["command"] == ["/tridet/serve.sh"]
+
+
+def test_clients_shared_memory_is_allowed_where_the_server_asks_for_that(tmp_path: Path) -> None:
+    """From Triton 26.05 on; an older server refuses to start with an option it does not know."""
+    before = serve(tmp_path, 0, TRIDET_KEY="k3y").stdout
+    assert "--allow-client-shm" not in before
+    after = serve(tmp_path, 0, TRIDET_KEY="k3y", HELP="  --allow-client-shm <boolean>").stdout
+    assert after == before.replace(" --log-verbose", " --allow-client-shm=true --log-verbose")
 
 
 def test_each_start_has_a_key_of_its_own(tmp_path: Path) -> None:
