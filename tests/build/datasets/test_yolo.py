@@ -19,6 +19,7 @@ from tridet_build.datasets.yolo import labels_of, read_labels
 from tridet_build.errors import DataError
 
 data_utils = pytest.importorskip("ultralytics.data.utils", reason="the oracle is Ultralytics")
+pytestmark = pytest.mark.full
 
 CLASSES = 3
 NAMES = tuple(f"c{index}" for index in range(CLASSES))

@@ -18,6 +18,7 @@ from tridet_build.onnx.export import export_onnx
 from tridet_build.onnx.serving_graph import serving_graph
 
 ultralytics = pytest.importorskip("ultralytics")
+pytestmark = pytest.mark.full
 SIZE = 96
 
 
