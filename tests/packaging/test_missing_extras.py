@@ -40,8 +40,9 @@ def refused(program: Path, arguments: Sequence[str], install: str, folder: Path)
     done = attempt(program, *arguments, cwd=folder)
     assert done.returncode not in (0, 2), done.stderr
     assert done.stdout == ""
-    *notes, line = done.stderr.splitlines()  # a note may say what is being done
-    assert line.startswith(f"{program.name}: error: ")
+    lines = done.stderr.splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{program.name}: error: "))
+    notes = [other for other in lines if other != line]  # of what is being done, or comes of it
     assert f"pip install {install}" in line
     assert "Traceback" not in done.stderr and len(notes) <= 1
     assert sorted(folder.rglob("*")) == before
