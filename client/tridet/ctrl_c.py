@@ -24,9 +24,12 @@ def _is_command() -> bool:
     return names[-1] in ("tridet", "tridet-build", "tridet_build")
 
 
+_COMMAND = bool(getattr(sys, "argv", None)) and _is_command()
+
+
 def leave_at_once() -> None:
-    """From now on Ctrl-C ends the process; not where a shell has it ignored in the background."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    """From now on Ctrl-C ends the command; not where a shell has it ignored in the background."""
+    if _COMMAND and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
 
 
@@ -36,7 +39,7 @@ def raise_again() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-if hasattr(sys, "argv") and sys.argv and _is_command():
+if _COMMAND:
     # gRPC reads it while it is imported. Its own log would mix with our messages, when a server
     # says goodbye or answers TLS with plain text.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")

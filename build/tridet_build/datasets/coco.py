@@ -18,6 +18,8 @@ from tridet_build.errors import DataError
 
 FILE_NAMES = ("annotations.json", "_annotations.coco.json")
 """What a COCO file is usually called that lies in the folder of its images."""
+_MOST_SIDE = 2**31
+"""No image that a library reads has a side of so many pixels."""
 
 
 class _Entry(NamedTuple):
@@ -97,7 +99,7 @@ def _entries(file: Path, content: dict[str, Any]) -> tuple[list[_Entry], list[tu
     if not entries or not categories:
         raise DataError(f"{file}: expected images and categories, found none")
     for _, name, width, height in entries:
-        if width < 1 or height < 1:
+        if not (1 <= width < _MOST_SIDE and 1 <= height < _MOST_SIDE):
             raise DataError(f"{file}: {name}: expected a width and a height, got {width}, {height}")
     for category, count in Counter(category for category, _ in categories).items():
         if count > 1:

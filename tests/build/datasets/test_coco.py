@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from labelled_images import write_picture
 from tridet_build.datasets.coco import read_coco
@@ -152,6 +152,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ),
     value=anything,
 )
+@example(field="images.width", value=2.0**64)
 def test_whatever_stands_in_it_is_read_or_refused(whole: Path, field: str, value: Any) -> None:
     content = json.loads(whole.read_text())
     part, _, key = field.partition(".")
