@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 
 import PIL.Image
@@ -8,8 +9,9 @@ from stub_onnx import write_detector
 from tridet_build.manifest.manifest import load_manifests
 from tridet_build.repository.render import write
 
-# These machines are shared; a slow moment is no failure.
-settings.register_profile("tridet", deadline=None)
+# These machines are shared; a slow moment is no failure. In CI the examples are the same each time,
+# so that a submission is judged by its own change; by hand each run looks for others.
+settings.register_profile("tridet", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("tridet")
 
 _open_image = PIL.Image.open
