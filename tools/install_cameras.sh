@@ -19,17 +19,6 @@ assert Gst.ElementFactory.find("rtph264pay") and Gst.ElementFactory.find("h264pa
 PYTHON
 }
 
-found && exit 0
-if [ "$(id -u)" = 0 ]; then
-    as_root=""
-elif sudo -n true 2>/dev/null; then
-    as_root="sudo"
-else
-    echo "make: error: expected Chromium and GStreamer's RTSP server; run: sudo apt-get install $packages" >&2
-    exit 1
-fi
-echo "Installing $packages"
-$as_root apt-get update -qq
-# shellcheck disable=SC2086 # one argument per package
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $packages >/dev/null
-found || { echo "make: error: installed $packages, but they do not work together" >&2; exit 1; }
+what="Chromium and GStreamer's RTSP server"
+fault="they do not work together"
+. "$(dirname "$0")/debian_packages.sh"

@@ -11,17 +11,6 @@ found() {
     command -v docker-compose >/dev/null && command -v debootstrap >/dev/null
 }
 
-found && exit 0
-if [ "$(id -u)" = 0 ]; then
-    as_root=""
-elif sudo -n true 2>/dev/null; then
-    as_root="sudo"
-else
-    echo "make: error: expected a Docker engine, Compose and debootstrap; run: sudo apt-get install $packages" >&2
-    exit 1
-fi
-echo "Installing $packages"
-$as_root apt-get update -qq
-# shellcheck disable=SC2086 # one argument per package
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $packages >/dev/null
-found || { echo "make: error: installed $packages, but not all are on PATH" >&2; exit 1; }
+what="a Docker engine, Compose and debootstrap"
+fault="not all are on PATH"
+. "$(dirname "$0")/debian_packages.sh"
